@@ -1,0 +1,111 @@
+"""doit and tito as a user runs them: from any folder, with typos, with a broken manifest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.build_system.small_course import SmallCourse
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> SmallCourse:
+    return SmallCourse.write(tmp_path / "Kurs mit Leerzeichen é")
+
+
+def test_a_course_builds_from_an_unrelated_folder(course: SmallCourse, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = course.doit("-f", str(course.root / "dodo.py"), cwd=elsewhere)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(elsewhere.iterdir()) == []
+    assert (course.root / "geometry/summary.py").is_file()
+    report = json.loads(course.text("build/report/report.json"))
+    assert report["schema"] == 1
+    assert report["outcome"] == "passed"
+    assert report["modules"]["shapes"]["published"] is True
+    assert report["modules"]["shapes"]["stages"]["convert"]["outcome"] == "ran"
+    assert report["integration"]["checks/integration/test_shapes_areas.py"]["modules"] == ["shapes", "areas"]
+
+
+def test_doit_list_explains_every_task(course: SmallCourse) -> None:
+    done = course.doit("list", "--all")
+    assert done.returncode == 0, done.stderr
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert lines["convert:shapes"] == "Check the source of shapes and make its notebook."
+    assert lines["validate"].startswith("Take every module from its source into the package")
+    assert lines["validate:areas"] == "Validate areas and what it needs."
+    assert all(sentence.endswith(".") or sentence.endswith(").") for sentence in lines.values())
+
+
+def test_validate_of_one_module_leaves_the_others_alone(course: SmallCourse) -> None:
+    course.run("validate:areas")
+    assert course.outcomes() == {
+        "shapes": "passed",
+        "colours": "not-run",
+        "areas": "passed",
+        "summary": "not-run",
+    }
+    assert "geometry/colours.py" not in course.published()
+
+
+def test_a_broken_manifest_ends_with_status_3_and_no_traceback(course: SmallCourse) -> None:
+    course.edit("modules.toml", 'depends = ["shapes"]', 'depends = ["shape"]')
+    course.edit("modules.toml", 'target = "colours"', 'traget = "colours"')
+    for done in (course.doit(), course.tito("test", "shapes")):
+        assert done.returncode == 3
+        assert "Traceback" not in done.stdout + done.stderr
+        assert "did you mean 'shapes'" in done.stderr
+        assert "traget" in done.stderr
+
+
+def test_tito_runs_the_same_tasks(course: SmallCourse) -> None:
+    done = course.tito("export", "areas")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (course.root / "build/staging/geometry/base/areas.py").is_file()
+    assert not (course.root / "build/staging/geometry/summary.py").exists()
+    assert course.tito("test", "unit", "integration").returncode == 0
+    assert course.tito("export", "--all", cwd=course.root / "lessons").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["export", "shape"], "ERROR: 'shape' is no module of this course; did you mean 'shapes'?\n"),
+        (["export"], "ERROR: tito export wants the names of modules, or --all\n"),
+        (["test", "intergration"], "ERROR: 'intergration' is no module of this course; did you mean 'integration'?\n"),
+    ],
+)
+def test_tito_answers_typos(course: SmallCourse, arguments: list[str], said: str) -> None:
+    done = course.tito(*arguments)
+    assert (done.returncode, done.stderr) == (3, said)
+
+
+def test_tito_outside_a_course(tmp_path: Path) -> None:
+    done = SmallCourse(tmp_path).tito("test", "unit")
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"ERROR: no modules.toml in {tmp_path} or above")
+
+
+def test_a_course_adds_a_check_of_its_own(course: SmallCourse) -> None:
+    course.put(
+        "dodo.py",
+        "from tinytorch_build.model import Problem\n"
+        "from tinytorch_build.tasks import for_course\n\n\n"
+        "def no_todo(given):\n"
+        '    """Exported code is finished."""\n'
+        "    lines = given.source_text.splitlines()\n"
+        "    return [\n"
+        '        Problem("no-todo", "a TODO is left", given.source, number, "finish it")\n'
+        '        for number, line in enumerate(lines, 1) if "TODO" in line\n'
+        "    ]\n\n\n"
+        "DOIT_CONFIG, task_course = for_course(__file__, checks=[no_todo])\n",
+    )
+    assert course.doit().returncode == 0
+    course.edit("lessons/02_colours/colours_dev.py", "return f", "# TODO nicer\n    return f")
+    done = course.doit()
+    assert done.returncode not in (0, 3)
+    assert "Module colours export validation failed: a TODO is left" in done.stdout
+    assert "lessons/02_colours/colours_dev.py:8  [no-todo]" in done.stdout

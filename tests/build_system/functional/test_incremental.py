@@ -1,0 +1,121 @@
+"""What runs again after which edit, and that outputs depend on the sources alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.build_system.small_course import SmallCourse
+from tinytorch_build.model import Outcome
+
+EVERY_STAGE = ("convert", "export", "import-check", "test", "publish")
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> SmallCourse:
+    course = SmallCourse.write(tmp_path / "a course über Formen")
+    report = course.run()
+    assert report.outcome is Outcome.PASSED, course.said
+    return course
+
+
+def test_first_run_publishes_everything(course: SmallCourse) -> None:
+    assert course.outcomes() == dict.fromkeys(("shapes", "colours", "areas", "summary"), "passed")
+    assert set(course.published()) == {
+        "geometry/__init__.py",
+        "geometry/base/__init__.py",
+        "geometry/base/areas.py",
+        "geometry/base/shapes.py",
+        "geometry/colours.py",
+        "geometry/modules.lock",
+        "geometry/py.typed",
+        "geometry/summary.py",
+        "modules.lock",
+    }
+
+
+def test_second_run_executes_nothing(course: SmallCourse) -> None:
+    before = course.digests("build/notebooks") | course.digests("build/staging") | course.published()
+    course.run()
+    assert course.ran() == set()
+    assert course.digests("build/notebooks") | course.digests("build/staging") | course.published() == before
+
+
+def test_prose_edit_converts_and_stops_there(course: SmallCourse) -> None:
+    before = course.published()
+    course.edit("lessons/01_shapes/shapes_dev.py", "A square has a side.", "A square has one side length.")
+    course.run()
+    assert course.ran() == {"convert:shapes"}
+    assert course.published() == before
+    course.run()
+    assert course.ran() == set()
+
+
+def test_edit_of_an_inline_test_cell_tests_that_module(course: SmallCourse) -> None:
+    course.edit("lessons/01_shapes/shapes_dev.py", "Square(2).side == 2", "Square(7).side == 7")
+    course.run()
+    assert course.ran() == {"convert:shapes", "test:shapes", "publish:shapes"}
+
+
+def test_edit_of_an_exported_cell_runs_it_and_its_dependents(course: SmallCourse) -> None:
+    course.edit("lessons/03_areas/areas_dev.py", "square.side * square.side", "square.side**2")
+    course.run()
+    assert course.ran() == {
+        *(f"{stage}:areas" for stage in EVERY_STAGE),
+        *(f"{stage}:summary" for stage in ("import-check", "test", "publish")),
+        "integration:test_shapes_areas.py",
+    }
+    assert "square.side**2" in course.text("geometry/base/areas.py")
+
+
+def test_edit_of_a_unit_test_runs_that_test(course: SmallCourse) -> None:
+    course.edit("checks/unit/test_colours.py", '"a-b"', '"a" + "-b"')
+    course.run()
+    assert course.ran() == {"test:colours", "publish:colours"}
+
+
+def test_edit_of_an_integration_test_runs_that_file(course: SmallCourse) -> None:
+    course.edit("checks/integration/test_shapes_areas.py", "area(Square(5)) == 25", "area(Square(6)) == 36")
+    course.run()
+    assert course.ran() == {"integration:test_shapes_areas.py", "publish:areas"}
+
+
+def test_an_edit_and_its_undoing_leave_the_same_bytes(course: SmallCourse) -> None:
+    before = course.digests("build/notebooks") | course.digests("build/staging") | course.published()
+    original = course.text("lessons/01_shapes/shapes_dev.py")
+    course.edit("lessons/01_shapes/shapes_dev.py", "self.side = side", "self.side = side + 0")
+    course.run()
+    assert course.published() != before
+    course.put("lessons/01_shapes/shapes_dev.py", original)
+    course.run()
+    assert course.report.outcome is Outcome.PASSED
+    assert course.digests("build/notebooks") | course.digests("build/staging") | course.published() == before
+    course.run()
+    assert course.ran() == set()
+
+
+def test_two_checkouts_give_the_same_bytes(course: SmallCourse, tmp_path: Path) -> None:
+    other = SmallCourse.write(tmp_path / "x" / "somewhere else")
+    other.run()
+    for folder in ("build/notebooks", "build/staging", "geometry", "modules.lock"):
+        assert other.digests(folder) == course.digests(folder)
+
+
+def test_a_damaged_output_is_made_again(course: SmallCourse) -> None:
+    staged = course.digests("build/staging")
+    course.put("build/staging/geometry/colours.py", "garbage")
+    course.run()
+    assert course.ran() == {"export:colours"}
+    assert course.digests("build/staging") == staged
+
+
+def test_without_its_build_folder_a_course_is_validated_anew(course: SmallCourse) -> None:
+    import shutil
+
+    before = course.published()
+    shutil.rmtree(course.root / "build")
+    course.run()
+    assert course.report.outcome is Outcome.PASSED
+    assert len(course.ran()) == 4 * len(EVERY_STAGE) + 1
+    assert course.published() == before

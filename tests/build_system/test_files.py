@@ -1,0 +1,69 @@
+"""Atomic writes, digests, and the lock of a run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinytorch_build.files import ABSENT, FileDigests, digest_of, sha256, write_atomically
+from tinytorch_build.run_lock import CourseBusy, RunLock
+
+
+def test_write_atomically_makes_folders_and_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.txt"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert [entry.name for entry in path.parent.iterdir()] == ["b.txt"]
+
+
+def test_a_failing_write_leaves_the_old_content_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    (path / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="director"):
+        write_atomically(path, b"x")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_digest_of_does_not_depend_on_order_and_keeps_borders() -> None:
+    assert digest_of({"a": "1", "b": "2"}) == digest_of({"b": "2", "a": "1"})
+    assert digest_of({"a": "1;1:b=1:2"}) != digest_of({"a": "1", "b": "2"})
+
+
+def test_file_digests_see_an_edit_of_same_size_and_time(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"one")
+    digests = FileDigests()
+    assert digests.of(path) == sha256(b"one")
+    stat = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert digests.of(path) == sha256(b"two")
+    path.unlink()
+    assert digests.of(path) == ABSENT
+
+
+def test_the_lock_names_its_holder_and_goes_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "build" / "run.lock"
+    program = (
+        "import sys; from pathlib import Path; from tinytorch_build.run_lock import RunLock\n"
+        f"lock = RunLock(Path({str(path)!r})); lock.acquire('doit validate')\n"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(CourseBusy, match=f"`doit validate`, process {holder.pid}, since .*; wait for it"):
+            RunLock(path).acquire("doit")
+        holder.kill()
+    lock = RunLock(path)
+    lock.acquire("doit")  # the dead holder's lock is free
+    lock.release()
+    lock.release()

@@ -1,0 +1,137 @@
+"""`tito`: the build under the names that students know. It only translates; doit runs the tasks."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from doit.cmd_base import ModuleTaskLoader
+from doit.doit_cmd import DoitMain
+
+from tinytorch_build.errors import CourseError
+from tinytorch_build.layout import MANIFEST
+from tinytorch_build.manifest import load_manifest
+from tinytorch_build.tasks import for_course
+
+USAGE_ERROR = 3
+"""Exit status where the command line or the manifest is wrong, as doit's own."""
+
+TEST_KINDS = {
+    "unit": "test",
+    "integration": "integration",
+    "system": "system",
+    "validation": "validation",
+}
+"""What `tito test` calls each kind of test, and the tasks that run it."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse ends with status 2, which doit uses for a task that failed."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `tito`; the exit status is 0 if all passed, 3 for a wrong command or manifest, else another."""
+    options = _parser().parse_args(arguments)
+    try:
+        root = course_root(Path(options.course) if options.course else Path.cwd())
+        tasks = wanted_tasks(root, options)
+    except CourseError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    return run_doit(root, tasks)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tito",
+        description="Take your modules from source to a package that is known to work.",
+        epilog="Everything that tito does is a doit task: `doit list` shows them all.",
+    )
+    parser.add_argument("--course", metavar="FOLDER", help="the course's folder (default: the one you are in)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    export = commands.add_parser(
+        "export", help="export modules, check them, and import each alone", description=export_sentence()
+    )
+    export.add_argument("module", nargs="*", metavar="NAME", help="modules to export")
+    export.add_argument("--all", action="store_true", help="every module of the course")
+    test = commands.add_parser("test", help="test modules", description=test_sentence())
+    test.add_argument(
+        "what", nargs="+", metavar="NAME|unit|integration|system|validation", help="a module or a kind of test"
+    )
+    return parser
+
+
+def export_sentence() -> str:
+    """What `tito export --help` says."""
+    return (
+        "Convert and export modules into build/staging, check what came out, and import each alone. "
+        "What a module needs is validated first, since nothing can be said of it otherwise."
+    )
+
+
+def test_sentence() -> str:
+    """What `tito test --help` says."""
+    return "Run the inline cells and unit tests of modules, or every test of a kind."
+
+
+def course_root(start: Path) -> Path:
+    """The nearest folder, from `start` upwards, that holds a manifest.
+
+    Raises:
+        CourseError: there is none.
+    """
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / MANIFEST).is_file():
+            return folder
+    raise CourseError(f"no {MANIFEST} in {start} or above; go to the course's folder, or say --course FOLDER")
+
+
+def wanted_tasks(root: Path, options: argparse.Namespace) -> list[str]:
+    """The doit tasks that a command line asks for.
+
+    Raises:
+        CourseError: a name is unknown, or none is given.
+    """
+    modules = tuple(load_manifest(root / MANIFEST).by_name)
+    if options.command == "export":
+        if bool(options.module) == options.all:
+            raise CourseError("tito export wants the names of modules, or --all")
+        names = options.module or modules
+        return [f"import-check:{_known(name, modules)}" for name in names]
+    choices = (*modules, *TEST_KINDS)
+    return [_test_task(_known(name, choices), modules) for name in options.what]
+
+
+def _test_task(name: str, modules: Sequence[str]) -> str:
+    return f"test:{name}" if name in modules else TEST_KINDS[name]
+
+
+def _known(name: str, choices: Sequence[str]) -> str:
+    if name in choices:
+        return name
+    close = difflib.get_close_matches(name, choices, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(choices)}"
+    raise CourseError(f"'{name}' is no module of this course{hint}")
+
+
+def run_doit(root: Path, tasks: Sequence[str]) -> int:
+    """Run tasks as `doit TASK…` in the course's folder would, with the course's own `dodo.py` if it has one."""
+    dodo = root / "dodo.py"
+    if dodo.is_file():
+        return int(DoitMain().run(["run", "--file", str(dodo), *tasks]))
+    config, task_course = for_course(str(dodo))
+    loader = ModuleTaskLoader({"DOIT_CONFIG": config, "task_course": task_course})
+    return int(DoitMain(loader).run(["run", *tasks]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What plugs into doit, by its public extension points. The only place that imports doit."""

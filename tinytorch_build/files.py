@@ -1,0 +1,69 @@
+"""Reading and writing of files so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+ABSENT = "absent"
+"""What stands in a fingerprint for a file that is not there."""
+
+
+def sha256(data: bytes) -> str:
+    """Hex SHA-256 of some bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_of(values: dict[str, str]) -> str:
+    """One hex SHA-256 of a mapping, whatever the order of its keys."""
+    total = hashlib.sha256()
+    for key in sorted(values):
+        total.update(f"{len(key)}:{key}={len(values[key])}:{values[key]};".encode())
+    return total.hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Put `data` at `path`: readers see the old content or the new, also if the process is killed half-way.
+
+    Raises:
+        OSError: the folder cannot be made or written; `path` is then as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)  # mkstemp makes files that their owner alone may read
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+class FileDigests:
+    """Digests of files, read again only when a file's stat signature has changed.
+
+    The signature holds inode and change time, which no edit within one run can leave as they were, unlike
+    the modification time that doit looks at. It is kept for one run only.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, int, int, int], str]] = {}
+
+    def of(self, path: Path) -> str:
+        """Hex SHA-256 of a file's content, or `ABSENT`."""
+        try:
+            stat = path.stat()
+            signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+            known = self._known.get(path)
+            if known is not None and known[0] == signature:
+                return known[1]
+            digest = sha256(path.read_bytes())
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return ABSENT
+        self._known[path] = (signature, digest)
+        return digest

@@ -1,0 +1,26 @@
+"""Literate sources, read by a path of our own, so that what jupytext and nbdev lose in silence is noticed.
+
+Neither jupytext nor nbdev takes part in the reading of `.py` files in percent format and of notebooks. For
+the other text formats that jupytext knows, its own cells are taken: the weaker check, since what jupytext
+loses there is lost on both sides.
+"""
+
+from tinytorch_build.literate.document import Cell, Directive, Document, UnreadableSource
+from tinytorch_build.literate.reading import cells_by_jupytext, document_of, read_document
+from tinytorch_build.literate.source_lines import SourceLines, export_statements, first_line
+from tinytorch_build.literate.syntax import compile_code, parse_code
+
+__all__ = [
+    "Cell",
+    "Directive",
+    "Document",
+    "SourceLines",
+    "UnreadableSource",
+    "cells_by_jupytext",
+    "compile_code",
+    "document_of",
+    "export_statements",
+    "first_line",
+    "parse_code",
+    "read_document",
+]

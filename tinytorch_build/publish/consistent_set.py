@@ -1,0 +1,257 @@
+"""The consistent set: which version of each module may stand in the package beside which others. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tinytorch_build.publish.entries import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What shall stand in the package.
+
+    Attributes:
+        entries: the version of each module that stands, in course order.
+        held: each module whose new version (or removal) does not get in yet, with the modules that stand in
+            its way: they have not passed with it, or what it was tested with is not what they offer.
+    """
+
+    entries: dict[str, Entry]
+    held: dict[str, tuple[str, ...]]
+
+
+def consistent_set(
+    published: Mapping[str, Entry], candidates: Mapping[str, Entry], order: Sequence[str]
+) -> dict[str, Entry]:
+    """The entries that may stand together: `choose`, from whatever of the published entries is sound.
+
+    Args:
+        published: the entries of the package as it stands.
+        candidates: the last version of each module that passed all its gates.
+        order: the modules of the manifest, in course order.
+    """
+    return choose(sound(published), candidates, order).entries
+
+
+def sound(published: Mapping[str, Entry]) -> dict[str, Entry]:
+    """The largest part of the published entries of which each was tested with exactly those beside it."""
+    standing = _mutually_tested(published)
+    taken: set[str] = set()
+    for module, entry in list(standing.items()):
+        claims = _Claims.of(entry)
+        if claims.everything & taken:
+            del standing[module]
+        else:
+            taken |= claims.own
+    return _mutually_tested(standing)
+
+
+def choose(published: Mapping[str, Entry], candidates: Mapping[str, Entry], order: Sequence[str]) -> Choice:
+    """Pick for each module its candidate or its published entry, so that all were tested with each other.
+
+    A module has two states: it stays as published (for one never published: absent), or it moves to its
+    candidate (for one that left the manifest: out of the package). Every demand ties two modules ("`tensor`
+    may move only if `training` moves too", "`a` may move only if `b` stays"), so this is 2-satisfiability,
+    with a solution known beforehand, in which every module stays. Hence no demand ever forces a move by
+    itself, and any set of moves that is closed under what it requires and free of conflicts extends to a
+    whole solution by letting all others stay. So it is enough to take the modules in course order, follow
+    what each one's move requires, and commit that unless it meets a contradiction: the limited backtracking
+    of Even, Itai and Shamir (1976), "On the complexity of timetable and multicommodity flow problems", SIAM J.
+    Comput. 5(4). The result is maximal: no module that stays could still move, alone or with others. It takes
+    time linear in the sizes of the scopes.
+
+    Args:
+        published: entries that are sound (`sound`); of these no module gets lost that is in `order`.
+        candidates: the last version of each module that passed all its gates.
+        order: the modules of the manifest, in course order; of two never published modules that want the same
+            name or place, the earlier one gets it.
+    """
+    moves = _moves(published, candidates, order)
+    needs = {module: _needs(module, published, moves) for module in moves}
+    _add_claims(needs, published, moves)
+    held = _hopeless(needs)
+    moved: set[str] = set()
+    barred: dict[str, str] = {}
+    for module in moves:
+        if module in held or module in moved:
+            continue
+        together, obstacle = _follow(module, needs, moved, barred, held)
+        if obstacle:
+            held[module] = obstacle
+            continue
+        moved |= together
+        barred.update((other, member) for member in together for other in needs[member].excludes)
+    return Choice(_entries(published, moves, moved, order), _in_order(held, order))
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What stands between one module and its move.
+
+    Attributes:
+        requires: modules that have to move as well.
+        excludes: modules that must stay if this one moves.
+        unmatched: modules it was tested with in a version that is neither published nor a candidate.
+        unready: published modules that were tested with its old version and have no candidate.
+    """
+
+    requires: set[str] = field(default_factory=set)
+    excludes: set[str] = field(default_factory=set)
+    unmatched: set[str] = field(default_factory=set)
+    unready: set[str] = field(default_factory=set)
+
+
+_Moves = Mapping[str, Entry | None]
+"""Each module that could move, with the entry that would then stand; None for one that would leave."""
+
+
+def _moves(published: Mapping[str, Entry], candidates: Mapping[str, Entry], order: Sequence[str]) -> _Moves:
+    moves: dict[str, Entry | None] = {
+        module: candidates[module]
+        for module in order
+        if module in candidates and candidates[module] != published.get(module)
+    }
+    in_manifest = frozenset(order)
+    moves.update((module, None) for module in published if module not in in_manifest)
+    return moves
+
+
+def _needs(module: str, published: Mapping[str, Entry], moves: _Moves) -> _Needs:
+    """What the scopes demand: the new version's own, and those of the modules tested with the old one."""
+    needs = _Needs()
+    new, old = moves[module], published.get(module)
+    for other, tested in new.scope.items() if new is not None else ():
+        theirs, standing = moves.get(other), published.get(other)
+        moved_fits = theirs is not None and theirs.identity == tested
+        if standing is not None and standing.identity == tested:
+            if other in moves and not moved_fits:
+                needs.excludes.add(other)
+        elif moved_fits:
+            needs.requires.add(other)
+        else:
+            needs.unmatched.add(other)
+    if old is not None and (new is None or new.identity != old.identity):
+        for other, entry in published.items():
+            if module in entry.scope:
+                (needs.requires if other in moves else needs.unready).add(other)
+    return needs
+
+
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """What an entry takes up in the package: its file and public names for itself, folders with others."""
+
+    own: frozenset[str]
+    shared: frozenset[str]
+
+    @classmethod
+    def of(cls, entry: Entry) -> _Claims:
+        parts = entry.target.casefold().split(".")  # many file systems do not tell `Core` from `core`
+        folders = (".".join(parts[:end]) for end in range(1, len(parts)))
+        names = (f"name {name}" for name in entry.names)
+        return cls(
+            frozenset([f"file {'.'.join(parts)}", *names]), frozenset(f"file {folder}" for folder in folders)
+        )
+
+    @property
+    def everything(self) -> frozenset[str]:
+        return self.own | self.shared
+
+    def clash_with(self, other: _Claims) -> bool:
+        return not (self.own.isdisjoint(other.everything) and self.shared.isdisjoint(other.own))
+
+
+def _add_claims(needs: Mapping[str, _Needs], published: Mapping[str, Entry], moves: _Moves) -> None:
+    """Add the demands that come from two modules wanting the same file or public name."""
+    before = {module: _Claims.of(entry) for module, entry in published.items()}
+    after = {module: _Claims.of(entry) for module, entry in moves.items() if entry is not None}
+    holders: dict[str, set[str]] = defaultdict(set)
+    for claims_of in (before, after):
+        for module, claims in claims_of.items():
+            for claim in claims.own:
+                holders[claim].add(module)
+    for module, claims in after.items():
+        for other in set[str]().union(*(holders.get(claim, ()) for claim in claims.everything)) - {module}:
+            stays_in_way = other in before and claims.clash_with(before[other])
+            moves_in_way = other in after and claims.clash_with(after[other])
+            if stays_in_way and (moves_in_way or other not in moves):
+                needs[module].unready.add(other)
+            elif stays_in_way:
+                needs[module].requires.add(other)
+            elif moves_in_way:
+                needs[module].excludes.add(other)
+                needs[other].excludes.add(module)
+
+
+def _hopeless(needs: Mapping[str, _Needs]) -> dict[str, tuple[str, ...]]:
+    """The modules that cannot move whatever the others do, each with what is in its way."""
+    held: dict[str, tuple[str, ...]] = {}
+    to_others: dict[str, tuple[str, ...]] = {}
+    required_by: dict[str, list[str]] = defaultdict(list)
+    for module, need in needs.items():
+        for other in need.requires:
+            required_by[other].append(module)
+        if need.unmatched or need.unready:
+            held[module] = (*need.unready, *(need.unmatched - need.unready))
+            to_others[module] = (*need.unready, module) if need.unmatched else tuple(need.unready)
+    waiting = deque(held)
+    while waiting:
+        module = waiting.popleft()
+        for other in required_by[module]:
+            if other not in held:
+                held[other] = to_others[other] = to_others[module]
+                waiting.append(other)
+    return held
+
+
+def _follow(
+    module: str,
+    needs: Mapping[str, _Needs],
+    moved: set[str],
+    barred: Mapping[str, str],
+    held: Mapping[str, tuple[str, ...]],
+) -> tuple[set[str], tuple[str, ...]]:
+    """Everything that has to move with a module, and what makes that impossible, if anything does."""
+    together, waiting = {module}, [module]
+    while waiting:
+        current = waiting.pop()
+        if current in held:
+            return together, held[current]
+        if current in barred:
+            return together, (barred[current],)
+        fresh = needs[current].requires - together - moved
+        together |= fresh
+        waiting += fresh
+    for member in together:
+        for other in needs[member].excludes:
+            if other in together or other in moved:
+                return together, (member if member != module else other,)
+    return together, ()
+
+
+def _entries(
+    published: Mapping[str, Entry], moves: _Moves, moved: set[str], order: Sequence[str]
+) -> dict[str, Entry]:
+    def standing() -> Iterator[tuple[str, Entry]]:
+        for module in _each_once(order, published):
+            entry = moves[module] if module in moved else published.get(module)
+            if entry is not None:
+                yield module, entry
+
+    return dict(standing())
+
+
+def _in_order(held: Mapping[str, Iterable[str]], order: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    position = {module: index for index, module in enumerate(order)}
+
+    def key(module: str) -> tuple[int, str]:
+        return position.get(module, len(position)), module
+
+    return {module: tuple(sorted(held[module], key=key)) for module in sorted(held, key=key)}
+
+
+def _each_once(*sequences: Iterable[str]) -> Iterator[str]:
+    return iter(dict.fromkeys(module for sequence in sequences for module in sequence))

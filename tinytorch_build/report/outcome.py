@@ -1,0 +1,191 @@
+"""The outcome of a run as values: per task, per module, per test file, and as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinytorch_build.model import Manifest, Outcome, Problem, Stage, errors
+from tinytorch_build.plan import Plan, PlannedTask, TestFile, TestKind, task_name
+
+SCHEMA = 1
+"""Version of `report.json`'s form; raised when a reader of the old form would go wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """What became of one task.
+
+    Attributes:
+        outcome: ran, up to date, failed, blocked or not run.
+        seconds: wall-clock time of its last execution; 0 if it was never executed.
+        problems: what it found, also when it was up to date and found it in an earlier run.
+        blocked_by: the failed tasks at the root, if it is blocked.
+        notes: sentences for the user that are no problems.
+        output: what the code under test printed, if it failed.
+    """
+
+    outcome: Outcome
+    seconds: float = 0.0
+    problems: tuple[Problem, ...] = ()
+    blocked_by: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    output: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "outcome": self.outcome.value,
+            "seconds": round(self.seconds, 3),
+            "problems": [problem.to_json() for problem in self.problems],
+        }
+        if self.notes:
+            data["notes"] = list(self.notes)
+        return data
+
+
+NOT_RUN = TaskReport(Outcome.NOT_RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleReport:
+    """What became of one module.
+
+    Attributes:
+        outcome: passed, failed, blocked or not run.
+        blocked_by: the modules at the root, if it is blocked.
+        published: whether the export that stands in staging now is the one in the package.
+        stages: the module's tasks.
+    """
+
+    outcome: Outcome
+    blocked_by: tuple[str, ...]
+    published: bool
+    stages: Mapping[Stage, TaskReport]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "outcome": self.outcome.value,
+            "blocked_by": list(self.blocked_by),
+            "published": self.published,
+            "stages": {stage.value: report.to_json() for stage, report in self.stages.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TestFileReport:
+    """What became of one file of inter-module tests."""
+
+    __test__ = False
+
+    file: TestFile
+    task: TaskReport
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.task.to_json(), "modules": list(self.file.modules)}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run came to.
+
+    Attributes:
+        outcome: passed or failed.
+        modules: every module of the course, in course order.
+        test_files: every file of inter-module tests.
+        problems: what concerns the package as a whole.
+        seconds: wall-clock time of the run.
+    """
+
+    outcome: Outcome
+    modules: Mapping[str, ModuleReport] = field(default_factory=dict)
+    test_files: Sequence[TestFileReport] = ()
+    problems: tuple[Problem, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def tasks(self) -> Iterator[TaskReport]:
+        for module in self.modules.values():
+            yield from module.stages.values()
+        for file in self.test_files:
+            yield file.task
+
+    def count(self, outcome: Outcome) -> int:
+        """How many tasks had this outcome."""
+        return sum(task.outcome is outcome for task in self.tasks)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of `build/report/report.json`."""
+        data: dict[str, Any] = {
+            "schema": SCHEMA,
+            "outcome": self.outcome.value,
+            "seconds": round(self.seconds, 3),
+            "problems": [problem.to_json() for problem in self.problems],
+            "modules": {name: module.to_json() for name, module in self.modules.items()},
+        }
+        for kind in TestKind:
+            data[kind.value] = {
+                file.file.path: file.to_json() for file in self.test_files if file.file.kind is kind
+            }
+        return data
+
+
+def assemble(
+    manifest: Manifest,
+    plan: Plan,
+    tasks: Mapping[str, TaskReport],
+    published: Collection[str],
+    problems: Sequence[Problem] = (),
+    seconds: float = 0.0,
+) -> Report:
+    """The report of a run.
+
+    Args:
+        manifest: the course.
+        plan: its tasks.
+        tasks: what became of each task that the run came to.
+        published: the modules whose staged export stands in the package.
+        problems: what concerns the package as a whole.
+        seconds: wall-clock time of the run.
+    """
+    modules = {
+        module.name: _module_report(plan, module.name, tasks, module.name in published)
+        for module in manifest.modules
+    }
+    files = [
+        TestFileReport(task.test_file, tasks.get(task.name, NOT_RUN))
+        for task in plan.tasks
+        if task.test_file is not None
+    ]
+    failed = bool(errors(problems)) or any(
+        task.outcome in (Outcome.FAILED, Outcome.BLOCKED) for task in tasks.values()
+    )
+    outcome = Outcome.FAILED if failed else Outcome.PASSED
+    return Report(outcome, modules, files, tuple(problems), seconds)
+
+
+def _module_report(plan: Plan, name: str, tasks: Mapping[str, TaskReport], published: bool) -> ModuleReport:
+    stages = {stage: tasks.get(task_name(stage, name), NOT_RUN) for stage in Stage}
+    blocked_by = dict.fromkeys(
+        blamed
+        for report in stages.values()
+        for task in report.blocked_by
+        for blamed in [blamed_module(plan.by_name[task])]
+        if blamed is not None
+    )
+    outcomes = {report.outcome for report in stages.values()}
+    if Outcome.FAILED in outcomes or name in blocked_by:
+        outcome = Outcome.FAILED  # blocked by itself: an integration test that is this module's gate
+    elif Outcome.BLOCKED in outcomes:
+        outcome = Outcome.BLOCKED
+    elif Outcome.NOT_RUN in outcomes:
+        outcome = Outcome.NOT_RUN
+    else:
+        outcome = Outcome.PASSED
+    others = tuple(blamed for blamed in blocked_by if blamed != name)
+    return ModuleReport(outcome, others, published, stages)
+
+
+def blamed_module(task: PlannedTask) -> str | None:
+    """The module that a failed task speaks for: its own, or the one whose gate the test file is."""
+    return task.module if task.test_file is None else task.test_file.owner

@@ -1,0 +1,102 @@
+"""The sentences of the interface: what the user reads when a task fails and when a run ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tinytorch_build.model import Outcome, Problem, Severity, Stage, errors
+from tinytorch_build.plan import Plan, PlannedTask
+from tinytorch_build.report.outcome import Report, TaskReport
+
+WORDS = {
+    Outcome.RAN: "ok",
+    Outcome.PASSED: "passed",
+    Outcome.UP_TO_DATE: "up to date",
+    Outcome.FAILED: "FAILED",
+    Outcome.BLOCKED: "blocked",
+    Outcome.NOT_RUN: "not run",
+}
+
+
+def failure(task: PlannedTask, problem: Problem) -> str:
+    """A problem as the sentence that names its module or test file."""
+    if task.stage in (Stage.CONVERT, Stage.EXPORT, Stage.IMPORT_CHECK):
+        heading = f"Module {task.module} export validation failed: {problem.message}"
+    elif task.stage is Stage.TEST:
+        heading = f"Module {task.module} tests failed: {problem.message}"
+    elif task.stage is Stage.PUBLISH:
+        heading = f"Module {task.module} was not published: {problem.message}"
+    else:
+        heading = problem.message
+    return with_place(problem, heading)
+
+
+def with_place(problem: Problem, heading: str) -> str:
+    """A sentence with the place, the check and the cure of a problem in lines below it."""
+    lines = [heading]
+    if problem.place:
+        lines.append(f"    at   {problem.place}  [{problem.check}]")
+    if problem.cure:
+        lines.append(f"    cure {problem.cure}")
+    return "\n".join(lines)
+
+
+def task_line(task: PlannedTask, report: TaskReport) -> str:
+    """One line for one event: subject, stage, what became of it, how long it took."""
+    if task.test_file is not None:
+        subject, step = task.test_file.name, task.test_file.kind.value
+    else:
+        subject, step = task.module or task.name, task.stage.value if task.stage else ""
+    time = f"{report.seconds:7.2f} s" if report.outcome in (Outcome.RAN, Outcome.FAILED) else ""
+    word = WORDS[report.outcome]
+    if report.blocked_by:
+        word += f" by {', '.join(report.blocked_by)}"
+    return f"{subject:<24} {step:<13} {word:<11} {time}".rstrip()
+
+
+def warnings(report: Report) -> Iterator[Problem]:
+    """Every warning of a run, once."""
+    seen = dict.fromkeys(
+        problem
+        for problems in (report.problems, *(task.problems for task in report.tasks))
+        for problem in problems
+        if problem.severity is Severity.WARNING
+    )
+    yield from seen
+
+
+def summary(plan: Plan, report: Report, failed: Sequence[str], package: str) -> str:
+    """The last words of a run: what passed, what failed, what is blocked and by what."""
+    return "\n".join(_summary_lines(plan, report, failed, package))
+
+
+def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: str) -> Iterator[str]:
+    for problem in warnings(report):
+        yield with_place(problem, f"warning: {problem.message}")
+    for problem in errors(report.problems):
+        yield with_place(problem, problem.message)
+    for task in report.tasks:
+        yield from task.notes
+    for name, module in report.modules.items():
+        if module.outcome is Outcome.BLOCKED:
+            yield f"{name} is blocked by {', '.join(module.blocked_by)}"
+    if failed:
+        yield f"Package validation requires these tests to pass: {', '.join(failed)}"
+    yield _counts(report)
+    published = sum(module.published for module in report.modules.values())
+    if published == len(report.modules):
+        yield f"{package}/ holds all {published} modules as they are in the sources"
+    else:
+        yield f"{package}/ holds {published} of {len(report.modules)} modules as they are in the sources"
+
+
+def _counts(report: Report) -> str:
+    """`5 modules passed; 12 tasks ran, 13 up to date, in 3.2 s`."""
+    outcomes = (Outcome.PASSED, Outcome.FAILED, Outcome.BLOCKED, Outcome.NOT_RUN)
+    modules = [
+        f"{count} {WORDS[outcome].lower()}"
+        for outcome in outcomes
+        if (count := sum(module.outcome is outcome for module in report.modules.values()))
+    ]
+    tasks = f"{report.count(Outcome.RAN)} tasks ran, {report.count(Outcome.UP_TO_DATE)} up to date"
+    return f"modules: {', '.join(modules) or 'none'}; {tasks}; {report.seconds:.1f} s"

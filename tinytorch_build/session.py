@@ -1,0 +1,261 @@
+"""What the tasks of one run share: the manifest, the paths, the workers, the ledger and what was found so far."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from tinytorch_build.files import FileDigests, digest_of, sha256
+from tinytorch_build.layout import Layout
+from tinytorch_build.literate import Document, read_document
+from tinytorch_build.model import CourseModule, Manifest, Problem
+from tinytorch_build.plan import Plan, visible_modules
+from tinytorch_build.publish import Ledger, ObjectStore, render_init
+from tinytorch_build.run_lock import RunLock
+from tinytorch_build.workers import StagedModule, View, Workers
+
+
+@dataclass(frozen=True, slots=True)
+class CustomCheckInput:
+    """What a course's own check is given. It runs in an isolated process, so it gets text, not objects.
+
+    Attributes:
+        module: the module's name.
+        source: POSIX path of its literate source from the course's root.
+        source_text: what that file holds.
+        export_text: the module that was exported from it.
+    """
+
+    module: str
+    source: str
+    source_text: str
+    export_text: str
+
+
+class CustomCheck(Protocol):
+    """A course's own check: a plain function, sent to an isolated process by cloudpickle."""
+
+    @property
+    def __qualname__(self) -> str: ...
+
+    def __call__(self, given: CustomCheckInput, /) -> Sequence[Problem]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CellFacts:
+    """Digests of what a source holds.
+
+    Attributes:
+        exported: of the exported cells' code: what the export depends on.
+        code: of the code of all cells: what the inline run depends on.
+    """
+
+    exported: str
+    code: str
+
+    @classmethod
+    def of(cls, document: Document) -> CellFacts:
+        code = "\0".join(f"{cell.evaluated}\0{cell.code}" for cell in document.code_cells)
+        return cls(sha256(document.exported_source().encode()), sha256(code.encode()))
+
+
+@dataclass
+class Session:
+    """Everything that one run of one course shares. Made by the wiring, never global.
+
+    Attributes:
+        manifest: the course.
+        plan: its tasks.
+        checks: the course's own checks, from its `dodo.py`.
+    """
+
+    manifest: Manifest
+    plan: Plan
+    checks: Sequence[CustomCheck] = ()
+    _cells: dict[str, CellFacts] = field(default_factory=dict)
+    _names: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    _closures: dict[str, str] = field(default_factory=dict)
+    _mutex: threading.RLock = field(default_factory=threading.RLock)
+    _run_lock: RunLock | None = None
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout.of(self.manifest)
+
+    @cached_property
+    def digests(self) -> FileDigests:
+        return FileDigests()
+
+    @cached_property
+    def _workers(self) -> Workers:
+        return Workers(self.layout.root)
+
+    @property
+    def workers(self) -> Workers:
+        """The isolated processes; the server starts with the first job."""
+        with self._mutex:  # cached_property takes no lock of its own
+            return self._workers
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        return Ledger(self.layout.ledger)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Which gates passed with what."""
+        with self._mutex:
+            return self._ledger
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """Exports by the digest of their content."""
+        return ObjectStore(self.layout.objects)
+
+    def open(self, what: str) -> list[Problem]:
+        """Begin a run: take the course's lock, finish or undo what a killed run left, restore the package.
+
+        Args:
+            what: what the run is, for those who find the lock taken.
+
+        Returns:
+            what was found wrong with the package, and put right.
+
+        Raises:
+            CourseBusy: another run is under way.
+        """
+        with self._mutex:
+            if self._run_lock is not None:
+                return []
+            lock = RunLock(self.layout.run_lock)
+            lock.acquire(what)
+            self._run_lock = lock
+            return list(self.settle().problems)
+
+    def close(self) -> None:
+        """End the worker processes and let go of the files and the lock. Safe to call twice."""
+        with self._mutex:
+            if self._run_lock is not None:
+                self._run_lock.release()
+                self._run_lock = None
+            if "_workers" in self.__dict__:
+                self._workers.close()
+            if "_ledger" in self.__dict__:
+                self._ledger.close()
+
+    def document(self, module: CourseModule) -> Document:
+        """A module's source, read by our own reader.
+
+        Raises:
+            UnreadableSource: it is no such document.
+        """
+        return read_document(self.layout.source(module), module.source)
+
+    def cells(self, module: CourseModule) -> CellFacts:
+        """Digests of a module's cells: as its convert task found them, else read from the source now."""
+        known = self._cells.get(module.name)
+        if known is None:
+            known = self._cells[module.name] = CellFacts.of(self.document(module))
+        return known
+
+    def found_cells(self, module: CourseModule, facts: CellFacts) -> None:
+        """Remember what the convert task found, in this run or when it last ran."""
+        self._cells[module.name] = facts
+
+    def export_digest(self, module: CourseModule) -> str:
+        """Hex SHA-256 of a module's staged file, or `ABSENT`."""
+        return self.digests.of(self.layout.staged(module))
+
+    def exported_names(self, module: CourseModule) -> tuple[str, ...]:
+        """The public names of a module's staged file; none while there is no such file."""
+        from tinytorch_build.stages.names import public_names
+
+        digest = self.export_digest(module)
+        known = self._names.get(module.name)
+        if known is None or known[0] != digest:
+            path = self.layout.staged(module)
+            text = path.read_text(encoding="utf-8") if path.is_file() else ""
+            known = self._names[module.name] = (digest, public_names(text))
+        return known[1]
+
+    def closure_digest(self, module: CourseModule) -> str:
+        """One digest of a module's export and of the exports of everything that it needs.
+
+        It is worked out once a run, after the tasks that it depends on, so it stays linear in the number of
+        modules, where lists of files to depend on would grow with the square of it.
+        """
+        waiting = [module]
+        while waiting:
+            current = waiting[-1]
+            missing = [
+                self.manifest[name] for name in current.depends_on if name not in self._closures
+            ]
+            if missing and current.name not in self._closures:
+                waiting += missing
+                continue
+            waiting.pop()
+            if current.name not in self._closures:
+                parts = {name: self._closures[name] for name in current.depends_on}
+                self._closures[current.name] = digest_of(
+                    {"export": self.export_digest(current), "target": current.target, **parts}
+                )
+        return self._closures[module.name]
+
+    def view(self, owner: str, names: Iterable[str], declared: Iterable[str]) -> View:
+        """What a process may import of the package.
+
+        Args:
+            owner: the module or test file that the process works for, as messages call it.
+            names: the modules it works with; what they need is added.
+            declared: the modules that it may import itself.
+        """
+        visible = [self.manifest[name] for name in visible_modules(self.manifest, names)]
+        staged = {
+            self.manifest.dotted(module): StagedModule(
+                str(self.layout.staged(module)), self.export_digest(module)
+            )
+            for module in visible
+        }
+        hidden = {
+            self.manifest.dotted(module): module.name
+            for module in self.manifest.modules
+            if self.manifest.dotted(module) not in staged
+        }
+        init = render_init(
+            self.manifest.package.name,
+            self.manifest.package.version,
+            [(module.target, self.exported_names(module)) for module in visible],
+        )
+        return View(
+            package=self.manifest.package.name, modules=staged, init=init, owner=owner, undeclared=hidden
+        )
+
+    def locate(self, module: CourseModule) -> Callable[[int], int | None]:
+        """From a line of a module's staged file to the line of its source."""
+        from tinytorch_build.literate import SourceLines
+
+        text = self.layout.staged(module).read_text(encoding="utf-8")
+        return SourceLines(text, self.document(module)).source_line
+
+    def locate_path(self, path: str, line: int) -> tuple[str, int] | None:
+        """From a line of any staged file to path and line of the source it came from, or None."""
+        for module in self.manifest.modules:
+            if str(self.layout.staged(module)) == path:
+                found = self.locate(module)(line)
+                return None if found is None else (module.source, found)
+        return None
+
+    def taken_names(self, module: CourseModule) -> Mapping[str, str]:
+        """Public names that other modules' staged files define, each with the module that does."""
+        return {
+            name: other.name
+            for other in self.manifest.modules
+            if other.name != module.name
+            for name in self.exported_names(other)
+        }
+
+    def relative(self, path: Path) -> str:
+        return self.layout.relative(path)

@@ -1,0 +1,43 @@
+"""The tasks of the build as steps; this page finds the step behind a planned task."""
+
+from __future__ import annotations
+
+from tinytorch_build.model import Stage
+from tinytorch_build.plan import PlannedTask, task_name
+from tinytorch_build.session import Session
+from tinytorch_build.steps.base import ModuleStep, Step, StepResult, timed
+from tinytorch_build.steps.exporting import ConvertStep, ExportStep, ImportCheckStep
+from tinytorch_build.steps.publishing import PublishStep
+from tinytorch_build.steps.testing import TestFileStep, UnitTestStep
+
+__all__ = ["Step", "StepResult", "step_for", "timed"]
+
+_MODULE_STEPS: dict[Stage, type[ModuleStep]] = {
+    Stage.CONVERT: ConvertStep,
+    Stage.EXPORT: ExportStep,
+    Stage.IMPORT_CHECK: ImportCheckStep,
+    Stage.TEST: UnitTestStep,
+}
+
+
+def step_for(session: Session, task: PlannedTask) -> Step:
+    """The step behind a planned task.
+
+    Raises:
+        ValueError: the task is a goal, behind which there is no step.
+    """
+    if task.test_file is not None:
+        return TestFileStep(session, task, task.test_file)
+    if task.stage is None or task.module is None:
+        raise ValueError(f"{task.name} only gathers other tasks")
+    module = session.manifest[task.module]
+    if task.stage is Stage.PUBLISH:
+        return PublishStep(session, task, module, _gate_steps(session, task))
+    return _MODULE_STEPS[task.stage](session, task, module)
+
+
+def _gate_steps(session: Session, publish: PlannedTask) -> dict[str, Step]:
+    """The steps whose passes the ledger must hold before a module is published."""
+    assert publish.module is not None
+    names = (task_name(Stage.IMPORT_CHECK, publish.module), *publish.needs)
+    return {name: step_for(session, session.plan.by_name[name]) for name in names}

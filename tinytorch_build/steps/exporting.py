@@ -1,0 +1,142 @@
+"""From the source to a checked export: convert, export, import-check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tinytorch_build import stages
+from tinytorch_build.files import write_atomically
+from tinytorch_build.model import Problem, errors
+from tinytorch_build.session import CellFacts
+from tinytorch_build.steps.base import GateStep, ModuleStep, StepResult
+from tinytorch_build.steps.inputs import custom_checks_digest, declaration_digest, requirement_names, tools
+
+
+class ConvertStep(ModuleStep):
+    """Check the source and write its notebook."""
+
+    def inputs(self) -> dict[str, str]:
+        return {
+            "source": self.session.digests.of(self.session.layout.source(self.module)),
+            "declared target": self.module.target,
+            "path": self.module.source,
+            **tools("jupytext", "nbformat"),
+        }
+
+    def reads(self) -> tuple[Path, ...]:
+        return (self.session.layout.source(self.module),)
+
+    def writes(self) -> tuple[Path, ...]:
+        return (self.session.layout.notebook(self.module),)
+
+    def outputs(self) -> dict[str, str]:
+        return {"notebook": self.session.digests.of(self.session.layout.notebook(self.module))}
+
+    def run(self) -> StepResult:
+        from tinytorch_build.checks.before_export import check_before_export
+        from tinytorch_build.stages.convert import notebook_text
+
+        raw = self.session.layout.source(self.module).read_bytes()
+        problems = check_before_export(self.session.manifest, self.module, raw)
+        if errors(problems):
+            return StepResult(tuple(problems))
+        notebook = notebook_text(raw, self.module.source)
+        write_atomically(self.session.layout.notebook(self.module), notebook.encode())
+        facts = CellFacts.of(self.session.document(self.module))
+        self.session.found_cells(self.module, facts)
+        return StepResult(tuple(problems), {"exported": facts.exported, "code": facts.code})
+
+    def recall(self, facts: Mapping[str, str]) -> None:
+        self.session.found_cells(self.module, CellFacts(facts["exported"], facts["code"]))
+
+
+class ExportStep(ModuleStep):
+    """Export the notebook into staging, and prove that nothing was lost on the way."""
+
+    def inputs(self) -> dict[str, str]:
+        return {
+            "exported cells": self.session.cells(self.module).exported,
+            "declared target": self.module.target,
+            "path": self.module.source,
+            "package": self.session.manifest.package.name,
+            **tools("nbdev", "fastcore"),
+        }
+
+    def writes(self) -> tuple[Path, ...]:
+        return (self.session.layout.staged(self.module),)
+
+    def outputs(self) -> dict[str, str]:
+        return {"export": self.session.export_digest(self.module)}
+
+    def run(self) -> StepResult:
+        from tinytorch_build.checks.after_export import check_fidelity
+        from tinytorch_build.stages.export import NothingExported, export_text
+
+        manifest, module, layout = self.session.manifest, self.module, self.session.layout
+        try:
+            text = export_text(
+                layout.notebook(module).read_text(encoding="utf-8"),
+                package=manifest.package.name,
+                target=module.target,
+                source=module.source,
+            )
+        except NothingExported:
+            text = ""
+        problems = check_fidelity(manifest, module, self.session.document(module), text)
+        if not errors(problems):
+            write_atomically(layout.staged(module), text.encode())
+        return StepResult(tuple(problems))
+
+
+class ImportCheckStep(GateStep, ModuleStep):
+    """Check the export, alone and beside the others, then import it in a process of its own."""
+
+    def inputs(self) -> dict[str, str]:
+        manifest, module = self.session.manifest, self.module
+        return {
+            "export": self.session.export_digest(module),
+            "exports of what it needs": self.session.closure_digest(module),
+            "declaration": declaration_digest(self.session, module),
+            "custom checks": custom_checks_digest(self.session),
+            **tools("ruff", "cloudpickle", *requirement_names(manifest.package.dependencies)),
+        }
+
+    def reads(self) -> tuple[Path, ...]:
+        return (self.session.layout.staged(self.module),)
+
+    def run(self) -> StepResult:
+        problems = self._static_problems()
+        if errors(problems):
+            return StepResult(tuple(problems))
+        findings = stages.check_import(
+            self.session.workers,
+            stages.ImportRequest(
+                module=self.module.name,
+                dotted=self.session.manifest.dotted(self.module),
+                view=self.session.view(self.module.name, [self.module.name], self.module.depends_on),
+                limits=self.module.limits,
+                locate=self.session.locate_path,
+                source=self.module.source,
+            ),
+        )
+        problems += findings.problems
+        if not errors(problems):
+            problems += stages.run_custom_checks(self.session, self.module)
+        return StepResult(tuple(problems), output=findings.output)
+
+    def _static_problems(self) -> list[Problem]:
+        from tinytorch_build.checks.after_export import ExportUnderCheck, check_after_export
+
+        session, module = self.session, self.module
+        staged = session.layout.staged(module)
+        return check_after_export(
+            ExportUnderCheck.of(
+                session.manifest,
+                module,
+                session.document(module),
+                staged.read_text(encoding="utf-8"),
+                session.relative(staged),
+                session.taken_names(module),
+            )
+        )

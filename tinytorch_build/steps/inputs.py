@@ -1,0 +1,91 @@
+"""What goes into steps beside their files: declarations, test files, versions of tools, the build itself."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from tinytorch_build.files import ABSENT, digest_of, sha256
+from tinytorch_build.model import CourseModule
+from tinytorch_build.session import Session
+
+
+def declaration_digest(session: Session, module: CourseModule) -> str:
+    """What the manifest says that bears on a module's checks."""
+    versions = {name: session.manifest[name].version for name in module.depends_on}
+    said = (module.target, module.depends, module.provides, module.tests, module.limits, versions)
+    return sha256(repr((said, session.manifest.package.dependencies)).encode())
+
+
+def test_file_digests(session: Session, paths: Sequence[str]) -> dict[str, str]:
+    """Digests of test files and of every conftest.py that pytest reads for them."""
+    root = session.layout.root
+    found: dict[str, str] = {}
+    for path in paths:
+        found[path] = session.digests.of(root / path)
+        for folder in Path(path).parents:
+            digest = session.digests.of(root / folder / "conftest.py")
+            if digest != ABSENT:
+                found[(folder / "conftest.py").as_posix()] = digest
+    return found
+
+
+def folder_digest(session: Session, folder: str) -> str:
+    """One digest of all files of a folder, with their names."""
+    root = session.layout.root / folder
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    return digest_of({path.relative_to(root).as_posix(): session.digests.of(path) for path in files})
+
+
+def custom_checks_digest(session: Session) -> str:
+    """The course's own checks: their names and the whole files that they stand in, helpers included."""
+    found = {}
+    for check in session.checks:
+        file = inspect.getsourcefile(check)
+        found[check.__qualname__] = ABSENT if file is None else session.digests.of(Path(file))
+    return digest_of(found)
+
+
+@functools.cache
+def tool_version(distribution: str) -> str:
+    """The installed version of a distribution, or `absent`."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ABSENT
+
+
+@functools.cache
+def own_code_digest() -> str:
+    """A digest of the build's own code: a check that was mended must run again on what it had passed."""
+    root = Path(__file__).parent
+    return digest_of(
+        {path.relative_to(root).as_posix(): sha256(path.read_bytes()) for path in sorted(root.rglob("*.py"))}
+    )
+
+
+def tools(*distributions: str) -> dict[str, str]:
+    """Versions of Python, of some distributions, and of the build itself, as inputs of a step."""
+    return {
+        "python": platform.python_version(),
+        "tinytorch_build": own_code_digest(),
+        **{f"version of {name}": tool_version(name) for name in distributions},
+    }
+
+
+def testing_tools(session: Session) -> dict[str, str]:
+    """The tools that take part when tests run."""
+    return tools(
+        "pytest", "hypothesis", "ipython", *requirement_names(session.manifest.package.dependencies)
+    )
+
+
+def requirement_names(requirements: Sequence[str]) -> tuple[str, ...]:
+    """The distributions that PEP 508 requirements name."""
+    from packaging.requirements import Requirement
+
+    return tuple(Requirement(text).name for text in requirements)

@@ -1,0 +1,124 @@
+"""The steps that run tests: a module's own, and those between modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinytorch_build import stages
+from tinytorch_build.model import CourseModule, Problem, errors
+from tinytorch_build.plan import PlannedTask, TestFile
+from tinytorch_build.session import Session
+from tinytorch_build.steps.base import GateStep, ModuleStep, StepResult
+from tinytorch_build.steps.inputs import declaration_digest, test_file_digests, testing_tools
+
+
+class UnitTestStep(GateStep, ModuleStep):
+    """Run a module's inline cells top to bottom, then its unit test files."""
+
+    def inputs(self) -> dict[str, str]:
+        module = self.module
+        return {
+            "code cells": self.session.cells(module).code,
+            "exports of what it needs": self.session.closure_digest(module),
+            "declaration": declaration_digest(self.session, module),
+            **test_file_digests(self.session, module.tests),
+            **testing_tools(self.session),
+        }
+
+    def reads(self) -> tuple[Path, ...]:
+        return tuple(self.session.layout.root / path for path in self.module.tests)
+
+    def run(self) -> StepResult:
+        session, module = self.session, self.module
+        view = session.view(module.name, [module.name], module.depends_on)
+        inline = stages.run_inline_cells(
+            session.workers,
+            stages.CellsRequest(
+                module=module.name,
+                source=module.source,
+                cells=stages.runnable_cells(session.document(module)),
+                view=view,
+                limits=module.limits,
+                locate=session.locate_path,
+            ),
+        )
+        allowed = (*module.depends_on, module.name)
+        tested = run_tests_of(session, module.name, module.tests, allowed, view, module)
+        return StepResult(
+            (*inline.problems, *tested.problems), output=inline.output + tested.output
+        )
+
+
+class TestFileStep(GateStep):
+    """Run a file of inter-module tests over the modules that it imports."""
+
+    __test__ = False
+
+    def __init__(self, session: Session, task: PlannedTask, file: TestFile) -> None:
+        super().__init__(session, task)
+        self.file = file
+
+    def inputs(self) -> dict[str, str]:
+        manifest = self.session.manifest
+        return {
+            **test_file_digests(self.session, [self.file.path]),
+            **{
+                f"exports that {name} brings": self.session.closure_digest(manifest[name])
+                for name in self.file.modules
+            },
+            "limits": repr(manifest.limits),
+            **testing_tools(self.session),
+        }
+
+    def reads(self) -> tuple[Path, ...]:
+        return (self.session.layout.root / self.file.path,)
+
+    def run(self) -> StepResult:
+        session = self.session
+        names = self.file.modules
+        view = session.view(self.file.path, names, names)
+        allowed = names or tuple(module.name for module in session.manifest.modules)
+        found = run_tests_of(session, self.file.path, (self.file.path,), allowed, view, None)
+        return StepResult(
+            tuple(_as_integration_issue(problem, names) for problem in found.problems), output=found.output
+        )
+
+
+def run_tests_of(
+    session: Session,
+    owner: str,
+    paths: Sequence[str],
+    allowed: Sequence[str],
+    view: stages.View,
+    module: CourseModule | None,
+) -> StepResult:
+    """Check what some test files import, then run them in a process that sees only `view`."""
+    from tinytorch_build.checks.imports import check_test_imports
+
+    problems: list[Problem] = []
+    for path in paths:
+        text = (session.layout.root / path).read_text(encoding="utf-8", errors="replace")
+        problems += check_test_imports(session.manifest, owner, allowed, path, text)
+    if errors(problems) or not paths:
+        return StepResult(tuple(problems))
+    findings = stages.run_test_files(
+        session.workers,
+        stages.TestsRequest(
+            owner=owner,
+            root=session.layout.root,
+            files=tuple(paths),
+            view=view,
+            limits=module.limits if module is not None else session.manifest.limits,
+            locate=session.locate_path,
+        ),
+    )
+    return StepResult((*problems, *findings.problems), output=findings.output)
+
+
+def _as_integration_issue(problem: Problem, modules: Sequence[str]) -> Problem:
+    if len(modules) < 2:
+        return problem
+    pair = f"{', '.join(modules[:-1])} and {modules[-1]}"
+    message = f"Found integration issue between Module {pair}: {problem.message}"
+    return Problem(problem.check, message, problem.file, problem.line, problem.cure, problem.severity)

@@ -1,0 +1,49 @@
+"""Finding the files of inter-module tests, and the modules that each of them is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tinytorch_build.checks.imports import modules_imported
+from tinytorch_build.model import Manifest
+from tinytorch_build.plan import TestFile, TestKind
+
+
+def find_test_files(manifest: Manifest) -> tuple[TestFile, ...]:
+    """The inter-module test files of a course, sorted by kind and path.
+
+    A file that does not parse is taken to be about every module: its task then fails after all of them,
+    with the line of the fault.
+    """
+    folders = {
+        TestKind.INTEGRATION: manifest.tests.integration,
+        TestKind.SYSTEM: manifest.tests.system,
+        TestKind.VALIDATION: manifest.tests.validation,
+    }
+    return tuple(
+        file
+        for kind, folder in folders.items()
+        for file in _files_in(manifest, kind, manifest.root / folder)
+    )
+
+
+def _files_in(manifest: Manifest, kind: TestKind, folder: Path) -> Iterator[TestFile]:
+    for path in sorted((*folder.rglob("test_*.py"), *folder.rglob("*_test.py"))):
+        if path.is_file():
+            yield TestFile(
+                path=path.relative_to(manifest.root).as_posix(),
+                name=path.relative_to(folder).as_posix(),
+                kind=kind,
+                modules=_modules(manifest, kind, path),
+            )
+
+
+def _modules(manifest: Manifest, kind: TestKind, path: Path) -> tuple[str, ...]:
+    everything = tuple(module.name for module in manifest.modules)
+    if kind is not TestKind.INTEGRATION:
+        return everything
+    imported = modules_imported(manifest, path.read_text(encoding="utf-8", errors="replace"))
+    if imported is None:
+        return everything
+    return tuple(name for name in everything if name in imported)
