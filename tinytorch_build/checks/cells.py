@@ -44,7 +44,9 @@ def _cut_blocks(source: SourceUnderCheck) -> Iterator[Sequence[Cell]]:
         return
     lines, cells = source.text.split("\n"), source.cells
     broken = {parsed.cell.line for parsed in source.code if parsed.error is not None}
-    broken.update(cell.line for cell in cells if cell.stray is not None and lines[cell.stray - 1][:1].isspace())
+    broken.update(
+        cell.line for cell in cells if cell.stray is not None and lines[cell.stray - 1][:1].isspace()
+    )
     for index in (index for index, cell in enumerate(cells) if cell.line in broken):
         backward = ((start, index) for start in range(index - 1, max(index - _REACH, 0) - 1, -1))
         forward = ((index, end) for end in range(index + 1, min(index + _REACH, len(cells))))
@@ -105,7 +107,9 @@ def prose_holds_no_code(source: SourceUnderCheck) -> list[Problem]:
             cure = "write `# %%` above it, so that it becomes a code cell"
             problems.append(source.problem("code-in-prose", message, cell.stray, cure))
         if cell.open_fence is not None:
-            message = "the code block that opens here is not closed, so jupytext takes the cells below for prose"
+            message = (
+                "the code block that opens here is not closed, so jupytext takes the cells below for prose"
+            )
             cure = "close it in the same cell"
             problems.append(source.problem("code-in-prose", message, cell.open_fence, cure))
     return problems

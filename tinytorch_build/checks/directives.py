@@ -38,7 +38,9 @@ def default_exp_names_the_target(source: SourceUnderCheck) -> list[Problem]:
     if source.document is None:
         return []
     directives, target = source.document.default_exports, source.module.target
-    wanted = f"write `#| default_exp {target}`, or change target of [modules.{source.module.name}] in modules.toml"
+    wanted = (
+        f"write `#| default_exp {target}`, or change target of [modules.{source.module.name}] in modules.toml"
+    )
     if not directives:
         return [_no_default_exp(source)]
     first, *others = directives
@@ -55,7 +57,9 @@ def default_exp_names_the_target(source: SourceUnderCheck) -> list[Problem]:
         message = f"`{first}` does not name one module"
         problems.append(source.problem("default-exp", message, first.line, wanted))
     elif first.arguments != target:
-        message = f"`{first}` is not the target that modules.toml gives {source.module.name}, which is {target}"
+        message = (
+            f"`{first}` is not the target that modules.toml gives {source.module.name}, which is {target}"
+        )
         problems.append(source.problem("default-exp", message, first.line, wanted))
     return problems
 
@@ -75,7 +79,9 @@ def some_cell_is_exported(source: SourceUnderCheck) -> list[Problem]:
     if any(parsed.tree is None or parsed.tree.body for parsed in source.exported):
         return []
     message = "no cell with code is exported"
-    return [source.problem("no-export", message, cure="write `#| export` above the code that the package needs")]
+    return [
+        source.problem("no-export", message, cure="write `#| export` above the code that the package needs")
+    ]
 
 
 def directives_are_known(source: SourceUnderCheck) -> list[Problem]:
@@ -89,7 +95,9 @@ def directives_are_known(source: SourceUnderCheck) -> list[Problem]:
                 message = f"nbdev knows no directive `#| {directive.name}`"
                 problems.append(source.problem("unknown-directive", message, directive.line, cure))
             elif directive.name == "exportd":
-                message = "the code of a cell with `#| exportd` is documentation to nbdev and reaches no module"
+                message = (
+                    "the code of a cell with `#| exportd` is documentation to nbdev and reaches no module"
+                )
                 cure = "write `#| export`, or take the directive out"
                 problems.append(source.problem("unknown-directive", message, directive.line, cure))
     return problems
@@ -122,7 +130,9 @@ def directives_stand_on_top(source: SourceUnderCheck) -> list[Problem]:
 
 def _unread_directives(source: SourceUnderCheck, cell: Cell) -> Iterator[Problem]:
     lines = cell.code.split("\n")
-    first_code = next((index for index, line in enumerate(lines) if line.strip() and line.lstrip()[0] != "#"), len(lines))
+    first_code = next(
+        (index for index, line in enumerate(lines) if line.strip() and line.lstrip()[0] != "#"), len(lines)
+    )
     for offset, before, comment in comments(cell.code):
         line = cell.line + offset - 1
         found = _WRITTEN.match(comment)
@@ -132,7 +142,9 @@ def _unread_directives(source: SourceUnderCheck, cell: Cell) -> Iterator[Problem
         if re.fullmatch(r"\s*\|\s*", sign):
             if name in KNOWN or did_you_mean(name, _DECIDING):
                 message = f"`#| {name}` stands below other text of its cell, where nbdev does not read it"
-                yield source.problem("misplaced-directive", message, line, "make it the first line of the cell")
+                yield source.problem(
+                    "misplaced-directive", message, line, "make it the first line of the cell"
+                )
         elif offset <= first_code and not rest and (meant := _meant(name, sign)):
             message = f"`{comment.strip()}` is an ordinary comment to nbdev"
             yield source.problem("misspelt-directive", message, line, f"did you mean `#| {meant}`?")

@@ -127,7 +127,12 @@ def _source_stem(manifest: Manifest, stems: dict[str, CourseModule], dotted: str
     first, *rest = parts = dotted.split(".")
     if first == manifest.package.name:
         return None
-    if first in stems and not rest and first not in sys.stdlib_module_names and first not in _declared(manifest):
+    if (
+        first in stems
+        and not rest
+        and first not in sys.stdlib_module_names
+        and first not in _declared(manifest)
+    ):
         return first
     return next((part for part in parts if part.endswith("_dev")), None)
 

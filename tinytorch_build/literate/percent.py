@@ -240,7 +240,11 @@ def _commented(raw: str) -> tuple[str, int, int | None]:
     """Prose in comments: the text, its line in `raw` (always 1), and the first line that is no comment."""
     lines = raw.split("\n")
     stray = next(
-        (number for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")),
+        (
+            number
+            for number, line in enumerate(lines, 1)
+            if line.strip() and not line.lstrip().startswith("#")
+        ),
         None,
     )
     return "\n".join(_uncommented(line) for line in lines), 1, stray

@@ -151,4 +151,3 @@ def _position(lines: Sequence[str], source: Sequence[str], start: int) -> int:
         if lines[index] == source[0] and list(lines[index : index + len(source)]) == list(source):
             return index
     return start
-

@@ -79,7 +79,9 @@ class SourceLines:
         if len(exported) != len(written):
             return ()
         return tuple(
-            _Span(first_line(statement), statement.end_lineno or statement.lineno, line - first_line(statement))
+            _Span(
+                first_line(statement), statement.end_lineno or statement.lineno, line - first_line(statement)
+            )
             for statement, line in zip(exported, written, strict=True)
         )
 
@@ -107,9 +109,7 @@ def export_statements(export: str) -> list[ast.stmt]:
         SyntaxError: the export is no Python.
     """
     lines = export.split("\n")
-    return [
-        statement for statement in parse_code(export).body if not _is_generated(statement, lines)
-    ]
+    return [statement for statement in parse_code(export).body if not _is_generated(statement, lines)]
 
 
 def first_line(statement: ast.stmt) -> int:

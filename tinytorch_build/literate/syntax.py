@@ -43,6 +43,10 @@ def _in_silence() -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
-        except (ValueError, RecursionError, MemoryError) as error:  # NUL characters, and code nested too deeply
+        except (
+            ValueError,
+            RecursionError,
+            MemoryError,
+        ) as error:  # NUL characters, and code nested too deeply
             reason = str(error) or "it is nested too deeply"
             raise SyntaxError(reason) from error

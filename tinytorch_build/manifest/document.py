@@ -14,6 +14,8 @@ from tinytorch_build.model import Problem
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
+_FLAT = "write the plain tables that a manifest consists of"
+
 _CURES = {
     "Invalid value": "put text in double quotes, and one comma between items",
     "Unescaped '\\'": "write / between folders",
@@ -64,7 +66,10 @@ def read_document(path: Path, name: str) -> Document | list[Problem]:
     try:
         return Document(tomllib.loads(text), lines, problems)
     except RecursionError:
-        return [*problems, Problem("invalid-toml", "the tables or arrays are nested too deeply", name)]
+        return [
+            *problems,
+            Problem("invalid-toml", "the tables or arrays are nested too deeply", name, cure=_FLAT),
+        ]
     except ValueError as error:  # TOMLDecodeError, and what int() says to a number of thousands of digits
         return [*problems, *_toml_problems(str(error), lines, name)]
 
@@ -91,7 +96,9 @@ def _toml_problems(message: str, lines: TomlLines, name: str) -> list[Problem]:
     line = int(place[1]) if place and place[1] else None
     repeats = lines.repeats
     if repeats and (place is not None) and (line is None or repeats[0].line <= line):
-        return [_repeated(repeat, name) for repeat in repeats]
+        tables = {repeat.path for repeat in repeats if repeat.is_table}
+        # Keys within a repeated table are repeated because it is.
+        return [_repeated(repeat, name) for repeat in repeats if repeat.path[:-1] not in tables]
     said = _PLACE.sub("", message)
     if place is None:
         said = "a number is too long"

@@ -78,9 +78,9 @@ def package_fault(name: str) -> Fault | None:
 def target_fault(target: str) -> Fault | None:
     """Why a target cannot be a module inside the package."""
     for part in target.split("."):
-        fault = name_fault(part)
+        fault = name_fault(part) if part or not target else Fault("which has an empty part", "")
         if fault is not None:
-            which = "" if part == target else f" in the part {part[:60]!r}"
+            which = f" in the part {part[:60]!r}" if part and part != target else ""
             return Fault(f"{fault.reason}{which}", "write identifiers with dots between, such as core.NAME")
         if part.startswith("__") and part.endswith("__"):
             return Fault("a name that Python keeps for itself", "choose another name")

@@ -72,7 +72,7 @@ class Table:
                     "wrong-type",
                     (*path, index),
                     f"{subject(path)} holds {described(item)}; every item must be a string",
-                    f"write {key} = [{_toml(example)}]",
+                    "put every item in double quotes",
                 )
         return tuple(Item((*path, index), item) for index, item in enumerate(value) if isinstance(item, str))
 
@@ -137,11 +137,12 @@ class Table:
         path = (*self.path, key)
         if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
             check, found = "unknown-table", f"the table {table_name(path)} is unknown"
-            hint = f"; did you mean {table_name((*self.path, meant))}?" if meant else ""
+            better = shown = table_name((*self.path, meant)) if meant else ""
         else:
             check, found = "unknown-key", f"{table_name(self.path)} has the unknown key {quoted(key)}"
-            hint = f"; did you mean {quoted(meant)}?" if meant else ""
-        cure = f"write {meant}" if meant else f"remove it; known here: {', '.join(self._known)}"
+            better, shown = meant or "", quoted(meant or "")
+        hint = f"; did you mean {shown}?" if meant else ""
+        cure = f"write {better}" if meant else f"remove it; known here: {', '.join(self._known)}"
         self.findings.add(check, path, found + hint, cure)
 
     def _wrong_type(self, key: str, value: object, wanted: str, cure: str) -> None:

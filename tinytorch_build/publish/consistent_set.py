@@ -37,16 +37,43 @@ def consistent_set(
 
 
 def sound(published: Mapping[str, Entry]) -> dict[str, Entry]:
-    """The largest part of the published entries of which each was tested with exactly those beside it."""
+    """The largest part of the published entries of which each was tested with exactly those beside it.
+
+    Of two that claim the same file or public name the earlier one stays.
+    """
     standing = _mutually_tested(published)
-    taken: set[str] = set()
+    own: set[str] = set()
+    everything: set[str] = set()
     for module, entry in list(standing.items()):
         claims = _Claims.of(entry)
-        if claims.everything & taken:
-            del standing[module]
+        if own.isdisjoint(claims.everything) and everything.isdisjoint(claims.own):
+            own |= claims.own
+            everything |= claims.everything
         else:
-            taken |= claims.own
+            del standing[module]
     return _mutually_tested(standing)
+
+
+def _mutually_tested(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    standing = dict(entries)
+    users: dict[str, list[str]] = defaultdict(list)
+    for module, entry in entries.items():
+        for other in entry.scope:
+            users[other].append(module)
+    waiting = deque(entries)
+    while waiting:
+        module = waiting.popleft()
+        if module in standing and not _fits(standing[module], standing):
+            del standing[module]
+            waiting.extend(users[module])
+    return standing
+
+
+def _fits(entry: Entry, standing: Mapping[str, Entry]) -> bool:
+    """Whether everything that an entry was tested with stands there in that version."""
+    return all(
+        other in standing and standing[other].identity == tested for other, tested in entry.scope.items()
+    )
 
 
 def choose(published: Mapping[str, Entry], candidates: Mapping[str, Entry], order: Sequence[str]) -> Choice:
@@ -168,13 +195,20 @@ def _add_claims(needs: Mapping[str, _Needs], published: Mapping[str, Entry], mov
     """Add the demands that come from two modules wanting the same file or public name."""
     before = {module: _Claims.of(entry) for module, entry in published.items()}
     after = {module: _Claims.of(entry) for module, entry in moves.items() if entry is not None}
-    holders: dict[str, set[str]] = defaultdict(set)
-    for claims_of in (before, after):
-        for module, claims in claims_of.items():
-            for claim in claims.own:
-                holders[claim].add(module)
+    owners: dict[str, set[str]] = defaultdict(set)
+    users: dict[str, set[str]] = defaultdict(set)
+    for module, claims in (*before.items(), *after.items()):
+        for claim in claims.own:
+            owners[claim].add(module)
+        for claim in claims.shared:
+            users[claim].add(module)
     for module, claims in after.items():
-        for other in set[str]().union(*(holders.get(claim, ()) for claim in claims.everything)) - {module}:
+        rivals = set[str]()
+        for claim in claims.own:
+            rivals |= owners[claim] | users[claim]
+        for claim in claims.shared:
+            rivals |= owners[claim]
+        for other in rivals - {module}:
             stays_in_way = other in before and claims.clash_with(before[other])
             moves_in_way = other in after and claims.clash_with(after[other])
             if stays_in_way and (moves_in_way or other not in moves):

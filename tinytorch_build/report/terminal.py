@@ -108,11 +108,11 @@ class LiveTable:
             self._running.discard(task.name)
             self._reports[task.name] = report
             for problem in errors(report.problems):
-                self._console.print(Text(sentences.failure(task, problem), style="red"))
+                self._console.print(Text(plain(sentences.failure(task, problem)), style="red"))
             self._redraw()
 
     def say(self, text: str) -> None:
-        self._console.print(Text(text))
+        self._console.print(Text(plain(text)))
 
     def end(self, plan: Plan, report: Report | None, failed: Sequence[str], package: str) -> None:
         with self._mutex:
@@ -122,7 +122,8 @@ class LiveTable:
                 self._live = None
         if report is not None:
             style = "green" if report.outcome is Outcome.PASSED else "red"
-            self._console.print(Text(sentences.summary(plan, report, failed, package), style=style))
+            said = sentences.summary(plan, report, failed, package)
+            self._console.print(Text(plain(said), style=style))
 
     def _redraw(self) -> None:
         if self._live is not None:
@@ -157,6 +158,15 @@ class LiveTable:
 
 
 def _printable(text: str, stream: TextIO) -> str:
-    """The text in what the stream can encode: course output may hold what a console cannot show."""
+    """The text in what the stream can encode and a terminal survives: course output may hold anything."""
+    text = plain(text)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, errors="replace").decode(encoding)
+
+
+def plain(text: str) -> str:
+    """The text with control characters spelled out, so that none of them reaches a terminal."""
+    return "".join(
+        letter if letter in "\n\t" or letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

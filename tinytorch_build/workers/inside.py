@@ -22,7 +22,7 @@ from tinytorch_build.workers.limits import limit_resources, seed_random_numbers
 from tinytorch_build.workers.view import ViewFinder
 from tinytorch_build.workers.wire import Delivery, Order
 
-WHERE_SIGNAL: int | None = None if sys.platform == "win32" else getattr(signal, "SIGRTMAX", signal.SIGUSR2) - 2
+WHERE_SIGNAL: int | None = signal.SIGRTMAX - 2 if sys.platform == "linux" else None
 """Asks a worker to write down where it is; a number that course code hardly uses."""
 
 

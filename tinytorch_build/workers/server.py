@@ -1,119 +1,150 @@
-"""The fork server: imports what is slow to import once, then forks a supervisor for every job."""
+"""The fork server: a Python with numpy and pytest loaded, which forks a supervisor for each job.
+
+It never runs course code and never opens what comes back from it. It ends when the build's end of its
+control socket closes, and takes everything under it along.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
-import json
+import importlib.util
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
+import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from tinytorch_build.workers import limits, processes, supervisor
+from tinytorch_build.workers.environment import search_path
+from tinytorch_build.workers.processes import adopt_orphans, children, descendants, end_descendants, kill
+from tinytorch_build.workers.supervisor import remove_folder, reset_signals, supervise
 
-READY = b"R"
-SECONDS = struct.Struct("!d")
-GRACE = 10.0
-"""Seconds beyond a job's limit after which its supervisor is taken to hang (the job may have stopped it)."""
+NEW_JOB, KILL = b"J", b"K"
+"""What the client says on the control socket: a job, with the job's own socket; or a supervisor to be killed."""
+MESSAGE = struct.Struct("=cq")
+END_SECONDS = 5.0
+"""How long supervisors may take to end when the build has ended."""
 
 
-def main(descriptor: str, folder: str, options: str) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Serve until the client is gone.
 
     Args:
-        descriptor: number of the control socket, over which each job's own socket arrives.
-        folder: the private folder, which is removed in the end.
-        options: JSON: `preload` (module names) and `hidden` (folders not to import from).
+        arguments: number of the control socket's descriptor, the server's own folder, the course's root, and
+            names of modules to load beforehand.
     """
-    control = socket.socket(fileno=int(descriptor))
-    control.set_inheritable(False)
-    chosen = json.loads(options)
-    processes.adopt_orphans()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the client hears Ctrl-C and decides
-    limits.hide_folders(chosen["hidden"])
-    warm_up(chosen["preload"])
-    control.sendall(READY)
-    try:
-        _Server(control, os.getppid()).serve()
-    finally:
-        processes.end_all()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def warm_up(preload: list[str]) -> None:
-    """Import what is installed of these modules, and keep the collector from touching it in the forks."""
-    for name in preload:
-        with contextlib.suppress(ImportError):
+    control = socket.socket(fileno=int(arguments[0]))
+    server = Server(control, Path(arguments[1]))
+    sys.path[:] = search_path(sys.path[1:], Path(arguments[2]))  # the first entry was there to find this file
+    for name in arguments[3:]:
+        if importlib.util.find_spec(name) is not None:
             importlib.import_module(name)
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # so that a collection in a worker does not copy the pages of everything loaded here
+    server.serve()
 
 
-class _Server:
-    def __init__(self, control: socket.socket, client: int) -> None:
+class Server:
+    """The loop that takes in jobs."""
+
+    def __init__(self, control: socket.socket, folder: Path) -> None:
         self._control = control
-        self._client = client
-        self._supervisors: dict[int, float] = {}
-        self._woken, wake = socket.socketpair()
-        for end in (self._woken, wake):
-            end.setblocking(False)
-        self._wake = wake
+        self._folder = folder
+        self._jobs: dict[int, Path] = {}
+        self._left: set[Path] = set()
+        self._count = 0
+        self._wake, wake_writer = socket.socketpair()
+        self._wake.setblocking(False)
+        wake_writer.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(wake_writer.detach(), warn_on_full_buffer=False)
+        adopt_orphans()
 
     def serve(self) -> None:
-        """Fork a supervisor for each socket that arrives, until there is no client."""
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        while os.getppid() == self._client:
-            ready, _, _ = select.select([self._control, self._woken], [], [], 0.5)
-            if self._woken in ready:
-                self._woken.recv(4096)
-            self._look_after_supervisors()
-            if self._control in ready and not self._accept():
+        """Take in jobs until the client's end of the control socket closes."""
+        self._wait()
+        while self._heed():
+            self._wait()
+        self._end()
+
+    def _wait(self) -> None:
+        """Wait until the client says something, and take in ended supervisors meanwhile."""
+        while True:
+            ready, _, _ = select.select([self._control, self._wake], [], [])
+            if self._wake in ready:
+                self._wake.recv(4096)
+                self._reap()
+            if self._control in ready:
                 return
 
-    def _accept(self) -> bool:
-        try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, SECONDS.size, 1)
-        except ConnectionResetError:
+    def _heed(self) -> bool:
+        """Do what the client says next; False if it is gone."""
+        data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE.size, 1)
+        if len(data) < MESSAGE.size:
             return False
-        if len(data) != SECONDS.size or not descriptors:
-            return False
-        channel = socket.socket(fileno=descriptors[0])
-        pid = os.fork()
-        if pid == 0:
-            self._become_supervisor(channel)
-        channel.close()
-        self._supervisors[pid] = time.monotonic() + SECONDS.unpack(data)[0] + GRACE
+        kind, pid = MESSAGE.unpack(data)
+        if kind == NEW_JOB and descriptors:
+            self._start(socket.socket(fileno=descriptors[0]))
+        elif pid in self._jobs:
+            kill(pid)
         return True
 
-    def _become_supervisor(self, channel: socket.socket) -> None:
-        status = 1
-        try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for unused in (self._control, self._woken, self._wake):
-                unused.close()
-            supervisor.supervise(channel)
-            status = 0
-        finally:
-            os._exit(status)
+    def _start(self, link: socket.socket) -> None:
+        self._count += 1
+        folder = self._folder / f"job-{self._count}"
+        pid = os.fork()
+        if pid == 0:
+            self._become_supervisor(link, folder)
+        self._jobs[pid] = folder
+        link.close()
 
-    def _look_after_supervisors(self) -> None:
-        """Bury those that ended, kill those that hang, and end what one that was killed has left behind."""
-        now = time.monotonic()
-        for pid, deadline in self._supervisors.items():
-            if now > deadline:
-                os.kill(pid, signal.SIGKILL)
-        ended: list[tuple[int, int]] = []
-        with contextlib.suppress(ChildProcessError):
-            ended = processes.reap()
-        for pid, _ in ended:
-            self._supervisors.pop(pid, None)
-        if any(status != 0 for _, status in ended):
-            for pid, _ in processes.end_all(keep=frozenset(self._supervisors)):
-                self._supervisors.pop(pid, None)
+    def _become_supervisor(self, link: socket.socket, folder: Path) -> None:
+        """In the forked process: run the job and end."""
+        try:
+            reset_signals()
+            self._control.close()
+            self._wake.close()
+            supervise(link, folder)
+            os._exit(0)
+        except BaseException:  # nothing may escape into the server's loop, of which this is a copy
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(70)
+
+    def _reap(self) -> None:
+        """Take in what has ended; end and clear away what a supervisor that was killed has left behind."""
+        while True:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid in self._jobs:
+                self._left.add(self._jobs.pop(pid))
+        strays = [pid for pid in children(os.getpid()) if pid not in self._jobs]
+        for pid in strays:  # each of them will be heard of again when it ends
+            for descendant in descendants(pid):
+                kill(descendant)
+            kill(pid)
+        if not strays:
+            for folder in self._left:
+                remove_folder(folder)
+            self._left.clear()
+
+    def _end(self) -> None:
+        """The client is gone: supervisors notice that themselves; what is left after a while is killed."""
+        self._control.close()
+        os.chdir("/")
+        deadline = time.monotonic() + END_SECONDS
+        while self._jobs and time.monotonic() < deadline:
+            ready, _, _ = select.select([self._wake], [], [], deadline - time.monotonic())
+            if ready:
+                self._wake.recv(4096)
+            self._reap()
+        end_descendants()
+        remove_folder(self._folder)

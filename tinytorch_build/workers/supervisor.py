@@ -10,8 +10,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,15 +24,19 @@ from tinytorch_build.workers.processes import (
     die_with_parent,
     end_descendants,
     exit_status,
-    kill,
 )
 from tinytorch_build.workers.wire import Order, Report, framed, loads, read_frame
 
 TICK = 0.05
 """Seconds between two looks at how many processes there are."""
+SHORT_TICK = 0.002
+"""The same, once the worker has closed its pipe and must be about to end."""
 PIECE = 1 << 20
+PIPE_BYTES = 1 << 20
+"""A large pipe for the output lets a worker that prints much run on while nobody reads."""
 TRACE_SECONDS = 0.5
-"""How long a worker may take to write down where it is."""
+"""How long a worker may take to begin to write down where it is, and how long it may pause then."""
+TRACE_PAUSE = 0.02
 
 
 class ClientGone(Exception):
@@ -55,9 +57,8 @@ def supervise(link: socket.socket, folder: Path) -> None:
         return
     link.sendall(framed(str(os.getpid()).encode()))
     folder.mkdir()
-    watch = Watch(loads(order), folder)
     try:
-        report = watch.run(link)
+        report = Watch(loads(order), folder, link).run()
     except ClientGone:
         return
     finally:
@@ -75,99 +76,93 @@ def remove_folder(folder: Path) -> None:
 
 
 class Watch:
-    """One worker under watch."""
+    """One worker under watch; forks it at once."""
 
-    def __init__(self, order: Order, folder: Path) -> None:
+    def __init__(self, order: Order, folder: Path, link: socket.socket) -> None:
         self._order = order
-        self._folder = folder
+        self._link = link
         self._output = HeadTail()
-        self._trace = HeadTail(4096, 4096)
+        self._trace = HeadTail()
         self._listener = Listener()
         self._started = time.monotonic()
+        self._result_pipe, self._trace_pipe, self._output_pipe = pipes = [os.pipe() for _ in range(3)]
+        supervisor = os.getpid()
+        self._worker = os.fork()
+        if self._worker == 0:
+            self._become_worker(supervisor, folder)
+        _enlarge(self._output_pipe[0])
+        for reading, writing in pipes:
+            os.close(writing)
+            os.set_blocking(reading, False)
+        self._readers = {reading for reading, _ in pipes}
 
-    def run(self, link: socket.socket) -> Report:
-        """Fork the worker and stay until it has delivered, ended, or broken a limit.
+    def run(self) -> Report:
+        """Stay until the worker has delivered, ended, or broken a limit.
 
         Raises:
             ClientGone: the client closed the link; all processes of the job are gone.
         """
-        self._pipes = {name: os.pipe() for name in ("result", "trace", "output")}
-        self._worker = os.fork()
-        if self._worker == 0:
-            self._become_worker()
-        for _, writing in self._pipes.values():
-            os.close(writing)
-        self._readers = {self._pipes[name][0]: name for name in self._pipes}
-        for reader in self._readers:
-            os.set_blocking(reader, False)
         try:
-            failure = self._watch(link)
+            failure = self._watch()
         finally:
             end_descendants(self._worker)
         self._drain()
         seconds = time.monotonic() - self._started
-        if failure is None and self._listener.result is None:
-            failure = not_delivered(self._listener.fault or "delivered nothing")
-        if failure is not None:
-            failure = replace(failure, doing=self._listener.activity)
+        if failure is None and self._listener.fault is not None:
+            failure = not_delivered(self._listener.fault)
         delivered = self._listener.result if failure is None else None
-        return Report(delivered, failure, self._output.text(), seconds)
+        return Report(delivered, failure, self._listener.activity, self._output.text(), seconds)
 
-    def _become_worker(self) -> NoReturn:
+    def _become_worker(self, supervisor: int, folder: Path) -> NoReturn:
         """In the forked process: a session of its own, no descriptor but its own, default signals."""
         try:
-            die_with_parent(os.getppid())
+            die_with_parent(supervisor)
             os.setsid()
             reset_signals()
-            result, trace = self._take_descriptors()
-            work(self._order, self._folder, result, trace)
+            self._take_descriptors()
+            work(self._order, folder, self._result_pipe[1], self._trace_pipe[1])
         except BaseException:  # nothing may escape into the server's code, of which this process is a copy
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(70)
 
-    def _take_descriptors(self) -> tuple[int, int]:
-        result, trace, output = (self._pipes[name][1] for name in ("result", "trace", "output"))
+    def _take_descriptors(self) -> None:
         nowhere = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nowhere, 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        low, high = sorted((result, trace))
-        os.closerange(3, low)
-        os.closerange(low + 1, high)
-        os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
-        return result, trace
+        os.dup2(self._output_pipe[1], 1)
+        os.dup2(self._output_pipe[1], 2)
+        start = 3
+        for kept in sorted((self._result_pipe[1], self._trace_pipe[1])):
+            os.closerange(start, kept)
+            start = kept + 1
+        os.closerange(start, os.sysconf("SC_OPEN_MAX"))
 
-    def _watch(self, link: socket.socket) -> Failure | None:
-        """Wait for the end; the reason why there will be no result, or None if one was delivered."""
+    def _watch(self) -> Failure | None:
+        """Wait for the end; the reason why there will be no result, or None if something was delivered."""
         deadline = self._started + self._order.seconds
         counted = self._started
+        limit = self._order.max_processes
         while True:
-            self._read(link, min(TICK, max(0.0, deadline - time.monotonic())))
+            self._read(max(0.0, deadline - time.monotonic()))
             if self._listener.is_over:
                 return None
             status = exit_status(self._worker)
             if status is not None:
-                return self._ended(status)
+                self._drain()  # it may have delivered just before its end
+                return None if self._listener.is_over else failure_of_exit(status, self._trace.text())
             now = time.monotonic()
             if now >= deadline:
                 return timed_out(self._order.seconds, self._where())
             if now - counted >= TICK:
                 counted = now
-                limit = self._order.max_processes
                 if len(descendants(os.getpid(), limit + 1)) > limit:
                     return too_many_processes(limit)
 
-    def _ended(self, status: int) -> Failure | None:
-        self._drain()  # it may have delivered just before its end
-        if self._listener.is_over:
-            return None
-        return failure_of_exit(status, self._trace.text())
-
-    def _read(self, link: socket.socket, seconds: float) -> None:
-        """Take in what is there, waiting for it at most so long."""
-        ready, _, _ = select.select([link, *self._readers], [], [], seconds)
-        if link in ready:
+    def _read(self, seconds: float) -> None:
+        """Take in what is there, waiting for it no longer than so long or a tick."""
+        tick = TICK if self._result_pipe[0] in self._readers else SHORT_TICK
+        ready, _, _ = select.select([self._link, *self._readers], [], [], min(tick, seconds))
+        if self._link in ready:
             raise ClientGone  # the client has said all it had to say: this is the end of the stream
         for reader in ready:
             self._take(reader)
@@ -180,14 +175,12 @@ class Watch:
             return False
         if not data:
             os.close(reader)
-            del self._readers[reader]
-            return False
-        name = self._readers[reader]
-        if name == "result":
+            self._readers.remove(reader)
+        elif reader == self._result_pipe[0]:
             self._listener.feed(data)
         else:
-            (self._output if name == "output" else self._trace).write(data)
-        return True
+            (self._output if reader == self._output_pipe[0] else self._trace).write(data)
+        return bool(data)
 
     def _drain(self) -> None:
         """Take in all that is left in the pipes."""
@@ -197,23 +190,23 @@ class Watch:
 
     def _where(self) -> str:
         """Ask the worker for the lines that it is at."""
-        if WHERE_SIGNAL is None:
-            return ""
-        os.kill(self._worker, WHERE_SIGNAL)
-        until = time.monotonic() + TRACE_SECONDS
-        for reader in self._tracing():
-            ready, _, _ = select.select([reader], [], [], max(0.0, until - time.monotonic()))
-            if not ready or not self._take(reader):
-                break
+        reader = self._trace_pipe[0]
+        if WHERE_SIGNAL is not None and reader in self._readers:
+            os.kill(self._worker, WHERE_SIGNAL)
+            patience = TRACE_SECONDS
+            while select.select([reader], [], [], patience)[0] and self._take(reader):
+                patience = TRACE_PAUSE
         return self._trace.text()
 
-    def _tracing(self) -> Iterator[int]:
-        """The reader of the trace, as long as it is open and the trace has no end."""
-        while not self._trace.text().endswith("\n\n"):
-            readers = [reader for reader, name in self._readers.items() if name == "trace"]
-            if not readers:
-                return
-            yield readers[0]
+
+def _enlarge(pipe: int) -> None:
+    if sys.platform == "linux":
+        import fcntl
+
+        try:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        except PermissionError:
+            return  # the user has used up what the system allows; the pipe works as it is
 
 
 def reset_signals() -> None:
@@ -223,4 +216,3 @@ def reset_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    kill  # noqa: B018

@@ -21,7 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tinytorch_build.workers.job import Failure, Job, View
+from tinytorch_build.workers.job import Activity, Failure, Job
+from tinytorch_build.workers.view import View
 
 PACKAGE = __name__.partition(".")[0]
 LENGTH = struct.Struct(">Q")
@@ -57,11 +58,13 @@ class Report:
     Attributes:
         delivered: what the worker handed over: a pickled `Delivery`; None if there is a failure.
         failure: why nothing was handed over.
+        doing: what the worker said last about what it was doing.
         output, seconds: as in `JobResult`.
     """
 
     delivered: bytes | None
     failure: Failure | None
+    doing: Activity | None
     output: str
     seconds: float
 

@@ -4,10 +4,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: '1.3'
-#       jupytext_version: 1.19.6
 #   kernelspec:
-#     display_name: Python 3 (ipykernel)
+#     display_name: Python 3
 #     language: python
 #     name: python3
 # ---
@@ -15,179 +13,167 @@
 # %% [markdown]
 # # Module 02: Tensor
 #
-# Every model that you will build, from a straight line to a transformer, moves one kind of object around: an
-# n-dimensional array of numbers. This module builds that object, `Tensor`.
+# A neural network is a long chain of arithmetic on arrays of numbers. This module builds the one type that every later
+# module computes with: `Tensor`, an n-dimensional array on top of NumPy.
 #
-# Why not use a numpy array as it is? Because a framework needs three things that numpy does not have:
+# Why not use NumPy arrays as they are? Because training needs more than the value of a result. To learn, a network must
+# know *how* each number was computed, so that it can ask: "if this weight grew a little, how would the loss change?" A
+# NumPy array forgets where it came from the moment it exists. So our tensor does all its arithmetic through **one door**,
+# and somebody may stand at that door and take notes. The tensor never learns who that is; in module 09 it will be
+# `autograd`, which reads the notes backwards and differentiates whatever was computed.
 #
-# 1. **A place for gradients.** A weight carries the derivative of the loss beside its value.
-# 2. **One door for all computation.** If every operation passes through one function, somebody can stand at
-#    the door and write down what passed. Module 09 (`autograd`) does exactly that, and no line of this
-#    module changes.
-# 3. **Small number types by default.** Networks train in float32. numpy's habit is float64, at twice the
-#    memory.
+# What you will have at the end:
 #
-# After this module you can create tensors, compute with them under broadcasting, reduce, multiply, reshape
-# and index them, and explain what happens to shapes and dtypes at each step.
+# | you write | and get |
+# |---|---|
+# | `Tensor([[1.0, 2.0], [3.0, 4.0]])` | a 2 by 2 tensor of 32-bit floats |
+# | `x + 1.0`, `x * y`, `x @ w` | arithmetic with broadcasting, matrix products |
+# | `x.sum(axis=0)`, `x.mean()`, `x.max()` | reductions |
+# | `x.T`, `x.reshape(4)`, `x[0, 1:]` | another view of the same numbers |
+# | `x > 0` | a tensor of booleans |
+#
+# The plan: first what a tensor *holds*, then the door, then the operations in groups (arithmetic, elementwise functions,
+# reductions, shapes, indexing). The class is built like a ladder: each group is a small class that adds its methods to
+# the one below, and `Tensor` is the top rung.
 
 # %%
 #| default_exp core.tensor
 
 # %%
 #| export
-
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
-
-_Array = NDArray[Any]
-_Axis = int | Sequence[int] | None
-_DEFAULT_FLOAT = np.dtype(np.float32)
-_DEFAULT_INT = np.dtype(np.int64)
-_INTEGERS = (int, np.integer)
-_NUMBERS = (bool, int, float, np.generic)
+import numpy.typing as npt
 
 # %% [markdown]
-# ## 1. From data to an array
+# ## 1. Numbers and their types
 #
-# | given | dtype |
+# Every array has a *dtype*: how many bytes a number takes and how they are read. Deep learning lives on `float32`: half
+# the memory of `float64`, about twice the speed, and more than enough precision for gradients that are noisy anyway.
+#
+# So we choose defaults that differ from NumPy's in one place, and say exactly what they are:
+#
+# | data | dtype of the tensor |
 # |---|---|
-# | Python floats, lists with floats | float32 |
-# | Python ints, lists of ints | int64 |
-# | Python bools, lists of bools | bool |
-# | numpy arrays and numpy scalars | their own |
+# | Python floats, nested lists of them | `float32` |
+# | Python ints, lists of them | `int64` |
+# | Python bools, lists of them | `bool` |
+# | a NumPy array or NumPy scalar | its own dtype |
 #
-# Text, objects and complex numbers are refused: a model cannot train on them, and the error is easiest to
-# understand at the moment of creation. The data is always copied, so that a later change to your array does
-# not change the tensor behind your back.
-
+# Complex numbers, strings and arbitrary objects are refused at once. Otherwise they fail much later, far from the
+# mistake.
+#
+# What is the dtype of `a + b` when the two differ? Two rules:
+#
+# 1. **Scalars are weak.** In `x * 2.0` the 2.0 takes the dtype of `x`, because nobody who writes `2.0` means "and please
+#    turn my network into float64". This holds for Python's scalars and for NumPy's (`np.sqrt(64)` is a `float64` scalar).
+# 2. **Floats win over integers, wide wins over narrow.** `float32 + int64` is `float32`, `float32 + float64` is
+#    `float64`. Booleans count as the integers 0 and 1.
+#
+# Plain NumPy breaks the first rule for NumPy scalars, and its answer for `float32 + int64` is `float64`. A common mistake in real code:
+# one `float64` array of normalisation constants, and the whole network quietly runs at half speed.
 
 # %%
 #| export
-def _number_type(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return `dtype` as a numpy dtype, or raise TypeError if a tensor cannot hold it."""
+_Array = npt.NDArray[Any]
+_Shape = tuple[int, ...]
+_Axes = int | Sequence[int] | None
+
+_BOOL = np.dtype(np.bool_)
+_INT64 = np.dtype(np.int64)
+_FLOAT16 = np.dtype(np.float16)
+_FLOAT32 = np.dtype(np.float32)
+_DTYPE_CHARACTERS = frozenset("?bBhHiIlLqQefd")
+_SCALAR_TYPES = (bool, int, float, np.bool_, np.integer, np.floating)
+
+
+def _checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Return `dtype` in native byte order, or raise TypeError if tensors cannot hold it."""
     found = np.dtype(dtype)
-    if found.kind not in "biuf" or found.itemsize > 8:
-        raise TypeError(f"a Tensor holds float16/32/64, integers or bools; found dtype {found}")
-    return found
+    if found.char not in _DTYPE_CHARACTERS:
+        raise TypeError(f"a tensor holds bool, int or float16/32/64 numbers, found dtype {found}")
+    return found if found.isnative else found.newbyteorder("=")
 
 
-def _to_array(data: Any, dtype: DTypeLike | None) -> _Array:
-    """Return a new array that holds `data`, with the dtype rules of the table above."""
-    if isinstance(data, Tensor):
-        data = data.data
-    keeps_dtype = isinstance(data, (np.ndarray, np.generic))
+def _checked_array(array: _Array) -> _Array:
+    """Return `array` itself (or its copy in native byte order) after a check of its dtype."""
+    return array.astype(_checked_dtype(array.dtype), copy=False)
+
+
+def _new_array(data: object, dtype: npt.DTypeLike) -> _Array:
+    """Copy `data` into a new array; Python numbers get the default dtypes."""
+    wanted = None if dtype is None else _checked_dtype(dtype)
+    if isinstance(data, _Storage):
+        data = data._data
     try:
         array = np.array(data)
     except ValueError as error:
-        raise ValueError(
-            f"Tensor data must be numbers in rows of equal length; numpy says: {error}"
-        ) from None
-    if dtype is not None:
-        _number_type(array.dtype)
-        return array.astype(_number_type(dtype))
-    if not keeps_dtype:
-        if array.dtype.kind == "f":
-            return array.astype(_DEFAULT_FLOAT)
-        if array.dtype.kind == "i":
-            return array.astype(_DEFAULT_INT)
-    _number_type(array.dtype)
-    return array
+        raise ValueError(f"nested sequences must have equal lengths at every level: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"a tensor holds numbers, found {type(data).__name__} data of dtype {array.dtype}")
+    if wanted is None and not isinstance(data, (np.ndarray, np.generic)):
+        default = {"f": np.dtype(np.float64), "i": np.dtype(np.int_)}.get(array.dtype.kind)
+        if array.dtype == default:  # as NumPy reads Python's floats and ints
+            wanted = _FLOAT32 if array.dtype.kind == "f" else _INT64
+    return array.astype(_checked_dtype(array.dtype) if wanted is None else wanted, copy=False)
 
+
+def _common_dtype(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which two tensors meet: floats win over integers, wide over narrow."""
+    if first.kind == "f" and second.kind != "f":
+        return first
+    if second.kind == "f" and first.kind != "f":
+        return second
+    meeting = np.promote_types(first, second)
+    return _INT64 if meeting == _BOOL else meeting
+
+
+# %%
+assert _common_dtype(np.dtype("float32"), np.dtype("int64")) == np.float32
+assert _common_dtype(np.dtype("float32"), np.dtype("float64")) == np.float64
+assert _common_dtype(np.dtype("bool"), np.dtype("bool")) == np.int64
+assert np.promote_types("float32", "int64") == np.float64  # NumPy's own answer
 
 # %% [markdown]
-# ## 2. Mixing dtypes
+# ## 2. The door: primitives and the recorder
 #
-# What is `float32 tensor * 2.0`? A Python number has no opinion about precision, so it should adapt: the
-# result stays float32. We call such operands *weak*. (numpy 2 does this too, numpy 1.26 only sometimes; we
-# decide it ourselves, so that the answer never depends on the installed version.)
+# Every differentiable computation in the whole course is a composition of about thirty **primitives**: `add`, `matmul`,
+# `exp`, `sum`, ... A primitive is a name and a pure function on NumPy arrays. "Pure" means that it changes nothing and
+# that equal inputs give equal outputs, so that whoever knows the name and the inputs knows everything about the result.
 #
-# For two tensors of different dtype:
+# `apply(primitive, *inputs, **params)` is the door:
 #
-# - float with int or bool: **the float wins**, `float32 + int64 -> float32`. numpy would answer float64
-#   here, and one integer mask would silently double the memory of everything after it.
-# - otherwise numpy's promotion: `float32 + float64 -> float64`, `bool + int64 -> int64`.
+#     x = Tensor([1.0, 4.0])
+#     apply(_SQRT, x)                 # what x.sqrt() does
 #
-# Functions whose result is not an integer (division, `exp`, `sqrt`, ...) first turn integers into float32.
+#     1. run      array = primitive.forward(x.data)
+#     2. wrap     output = a new Tensor around array
+#     3. tell     recorder.record(primitive, (x,), output, {})      if there is a recorder
+#
+# *Inputs* are tensors: things one may want to differentiate with respect to. *Params* are everything else: an axis, a
+# shape, an index.
+#
+# The recorder is a guest. It has one slot in every tensor, `origin`, where it may leave whatever it likes; this module
+# only ever asks whether the slot is empty. This is the pattern called *dependency inversion*: the low-level module
+# (tensor) defines a small interface, and the high-level one (autograd) fits itself into it.
+#
+# The price must be small, as each training step passes through the door hundreds of times. Without a recorder it is a
+# few hundred nanoseconds, less than NumPy itself needs for a small addition.
 
 
 # %%
 #| export
-def _common_type(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype in which operands of dtypes `a` and `b` are combined."""
-    if a.kind == "f" and b.kind != "f":
-        return a
-    if b.kind == "f" and a.kind != "f":
-        return b
-    return np.promote_types(a, b)
-
-
-def _weak_type(number: Any, partner: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype that a Python number takes beside a tensor of dtype `partner`."""
-    if partner.kind == "f":  # by far the most frequent case
-        return partner
-    if isinstance(number, (bool, np.bool_)):
-        return np.dtype(bool)
-    if isinstance(number, _INTEGERS):
-        return _DEFAULT_INT if partner.kind == "b" else partner
-    return _DEFAULT_FLOAT
-
-
-def _floating(array: _Array) -> _Array:
-    """Return `array`, as float32 if it holds integers or bools."""
-    return array if array.dtype.kind == "f" else array.astype(_DEFAULT_FLOAT)
-
-
-def _same_type(arrays: Sequence[_Array]) -> list[_Array]:
-    """Return the arrays converted to their common dtype."""
-    common = arrays[0].dtype
-    for array in arrays[1:]:
-        common = _common_type(common, array.dtype)
-    return [array.astype(common, copy=False) for array in arrays]
-
-
-# %%
-assert _common_type(np.dtype("float32"), np.dtype("int64")) == np.float32
-assert _common_type(np.dtype("float64"), np.dtype("float32")) == np.float64
-assert _weak_type(2.0, np.dtype("float16")) == np.float16
-assert _weak_type(2.0, np.dtype("int64")) == np.float32
-assert _floating(np.arange(3)).dtype == np.float32
-
-# %% [markdown]
-# ## 3. Primitives and the one door
-#
-# A **primitive** is a name and a pure function on numpy arrays. Everything a tensor can do is a composition
-# of about thirty of them. `apply` is the door through which they run:
-#
-# ```text
-#   Tensor, Tensor  --data-->  primitive.forward(array, array)  --wrap-->  Tensor
-#                                        |
-#                              recorder.record(primitive, inputs, output, params)
-# ```
-#
-# If a *recorder* is installed, it hears about every call. A recorder may hang a note on the output, in the
-# slot `origin`, that says how the output was made; the tensor never reads that slot. So `tensor` knows
-# nothing about derivatives, and still every computation in any later module is differentiable once a
-# recorder is there.
-#
-# **Common mistake.** Computing with `layer.weight.data @ x.data` in numpy skips the door: the result is
-# right, nobody recorded it, and the weight never learns.
-
-
-# %%
-#| export
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Primitive:
-    """A named, pure function on numpy arrays.
+    """A named, pure function on NumPy arrays: the unit that a recorder sees.
 
     Attributes:
-        name: What recorders know it by; unique among all primitives.
-        forward: Takes one array per input tensor, and the parameters as keywords; returns a new array or a
-            view. It must not change its inputs.
+        name: Identifies the operation; `autograd` keeps one derivative rule per name.
+        forward: Computes the result from the inputs' arrays (by position) and the params (by keyword).
     """
 
     name: str
@@ -195,31 +181,32 @@ class Primitive:
 
 
 class Recorder(Protocol):
-    """Whoever listens at the door: it may note each operation, and answers `Tensor.backward`."""
+    """What may stand at the door and take notes; see `set_recorder`."""
 
     def record(
-        self, primitive: Primitive, inputs: "tuple[Tensor, ...]", output: "Tensor", params: dict[str, Any]
+        self, primitive: Primitive, inputs: "tuple[Tensor, ...]", output: "Tensor", params: Mapping[str, Any]
     ) -> None:
-        """Hear that `primitive`, applied to `inputs` with `params`, gave `output`."""
+        """Note that `output` is `primitive` of `inputs` with `params`. May set `output.origin`."""
 
-    def backward(self, tensor: "Tensor", gradient: "Tensor | None") -> None:
-        """Propagate `gradient`, the derivative of a loss with respect to `tensor`, to its ancestors."""
+    def backward(self, tensor: "Tensor", gradient: "Tensor | _Array | float | None") -> None:
+        """Propagate `gradient` (default: 1 for one element) from `tensor` to what it was computed from."""
 
 
 _recorder: Recorder | None = None
 
 
 def set_recorder(recorder: Recorder | None) -> Recorder | None:
-    """Install `recorder` for every operation from now on; None removes it.
+    """Install the recorder that sees every operation from now on.
 
     Args:
-        recorder: Who listens from now on.
+        recorder: The new recorder, or None to record nothing.
 
     Returns:
-        The recorder that was installed before, so that a caller can put it back.
+        The recorder that was installed before, so that it can be put back.
     """
     global _recorder
-    previous, _recorder = _recorder, recorder
+    previous = _recorder
+    _recorder = recorder
     return previous
 
 
@@ -228,651 +215,182 @@ def get_recorder() -> Recorder | None:
     return _recorder
 
 
-def apply(primitive: Primitive, *inputs: "Tensor", **params: Any) -> "Tensor":
-    """Run a primitive on tensors: the one door for all computation.
+def apply(primitive: Primitive, *inputs: Any, **params: Any) -> "Tensor":
+    """Compute a primitive on tensors: the one door through which all arithmetic goes.
 
     Args:
         primitive: What to compute.
-        *inputs: The tensors it works on.
-        **params: Everything that is not a tensor (axes, shapes, ...), passed on to `primitive.forward`.
+        *inputs: Tensors, in the order of the arguments of `primitive.forward`.
+        **params: Everything that is not a tensor, by keyword.
 
     Returns:
-        A new Tensor with the result.
-
-    Raises:
-        ValueError: The shapes do not fit; the message names the primitive and the shapes.
+        A new tensor around the result. An installed recorder has seen it.
     """
-    try:
-        result = primitive.forward(*[tensor._data for tensor in inputs], **params)
-    except ValueError as error:
-        shapes = ", ".join(str(tensor.shape) for tensor in inputs)
-        raise ValueError(f"{primitive.name} of shape {shapes}: {error}") from None
-    output = _wrap(result)
+    array = primitive.forward(*[tensor._data for tensor in inputs], **params)
+    output = _wrap(array)
     if _recorder is not None:
         _recorder.record(primitive, inputs, output, params)
     return output
 
 
 def _wrap(array: Any) -> "Tensor":
-    """Make a Tensor around an array, without the checks and the copying of the constructor."""
-    tensor: Tensor = _new_object(Tensor)
+    """Put an array (or the NumPy scalar that full reductions give) into a new Tensor without a copy."""
+    tensor: Tensor = _allocate(Tensor)
     tensor._data = array if type(array) is np.ndarray else np.asarray(array)
-    tensor.requires_grad = False
+    tensor._requires_grad = False
     tensor.grad = None
     tensor.origin = None
+    tensor.version = 0
     return tensor
 
 
-_new_object = object.__new__
+_allocate = object.__new__
 
 # %% [markdown]
-# ## 4. Elementwise primitives and broadcasting
+# ## 3. What a tensor holds
 #
-# Elementwise operations need equal shapes, or shapes that can be *broadcast*. Line the shapes up at the
-# right; each pair of lengths must be equal, or one of them 1 (or absent), which is then repeated:
+# The first rung of the ladder is storage. A tensor holds an array and four small things:
 #
-# ```text
-#   x      (32, 64)         images  (8, 3, 28, 28)
-#   bias       (64,)        mean       (3,  1,  1)
-#   sum    (32, 64)         result  (8, 3, 28, 28)
-# ```
+# - `requires_grad`: a mark that says "I want to know the gradient with respect to this one". Weights carry it.
+# - `grad`: where that gradient is put, a tensor of the same shape.
+# - `origin`: the recorder's slot.
+# - `version`: how often the numbers were overwritten in place. A recorder can notice that a value it noted down has
+#   changed since.
 #
-# **Common mistake.** `(32,) - (32, 1)` is legal and gives `(32, 32)`. If a loss looks far too large, print
-# the shapes of prediction and target first.
+# `__slots__` tells Python that these are all the attributes there are. An object then needs no dictionary of its own:
+# it is smaller and faster to make, and a typing error such as `t.requires_gard = True` fails.
+#
+# **Identity and equality.** `a == b` compares element by element and gives a tensor of booleans, so it cannot serve to
+# look tensors up in a dictionary. The hash of a tensor is therefore its identity: two tensors are the same key only if they
+# are the same object. And `if a == b:` is refused for more than one element, for it could mean "all" or "any".
+#
+# **No silent way back to NumPy.** `np.exp(tensor)` would compute the right numbers and lose the record: the gradient
+# would come out as zero, without a word. So we tell NumPy to keep its hands off (`__array_ufunc__ = None`; this also makes
+# `array * tensor` call *our* multiplication) and refuse `np.asarray(tensor)`. Whoever wants the numbers says so:
+# `tensor.numpy()` for a copy, `tensor.data` for the array itself.
 
 
 # %%
 #| export
-def _binary(ufunc: Callable[[_Array, _Array], Any]) -> Callable[[_Array, _Array], Any]:
-    """Return `ufunc` with this module's rule for mixed dtypes."""
+class _Storage:
+    """First rung: an array, the marks a recorder needs, and conversions to Python and NumPy."""
 
-    def forward(a: _Array, b: _Array) -> Any:
-        if a.dtype != b.dtype:
-            a, b = _same_type((a, b))
-        return ufunc(a, b)
-
-    return forward
-
-
-def _of_floats(function: Callable[[_Array], Any]) -> Callable[[_Array], Any]:
-    """Return `function` so that integers become float32 first."""
-
-    def forward(a: _Array) -> Any:
-        return function(a if a.dtype.kind == "f" else a.astype(_DEFAULT_FLOAT))
-
-    return forward
-
-
-def _divide(a: _Array, b: _Array) -> Any:
-    if a.dtype != b.dtype:
-        a, b = _same_type((a, b))
-    return np.divide(_floating(a), _floating(b))
-
-
-def _power(a: _Array, b: _Array) -> Any:
-    if b.ndim == 0 and b == 2:  # squares are everywhere, and a multiplication is far cheaper than pow()
-        return np.square(a.astype(_common_type(a.dtype, b.dtype), copy=False))
-    if a.dtype != b.dtype:
-        a, b = _same_type((a, b))
-    return np.power(a, b)
-
-
-def _clip(a: _Array, *, low: float | None, high: float | None) -> Any:
-    for bound in (low, high):
-        if bound is not None:
-            a = a.astype(_common_type(a.dtype, _weak_type(bound, a.dtype)), copy=False)
-    if low is not None:
-        a = np.maximum(a, np.asarray(low, a.dtype))
-    return a if high is None else np.minimum(a, np.asarray(high, a.dtype))
-
-
-def _where(condition: _Array, a: _Array, b: _Array) -> Any:
-    if condition.dtype != bool:
-        raise TypeError(f"where needs a bool condition; found dtype {condition.dtype}")
-    return np.where(condition, *_same_type((a, b)))
-
-
-def _cast(a: _Array, *, dtype: np.dtype[Any]) -> Any:
-    return a.astype(dtype)
-
-
-# %%
-assert _binary(np.add)(np.ones((2, 3), np.float32), np.arange(3)).dtype == np.float32
-assert _divide(np.array([1, 2]), np.array(2)).tolist() == [0.5, 1.0]
-assert _clip(np.array([-1.0, 0.5, 3.0]), low=0.0, high=1.0).tolist() == [0.0, 0.5, 1.0]
-
-# %% [markdown]
-# ### The error function
-#
-# The GELU activation needs
-# $\operatorname{erf}(x) = \frac{2}{\sqrt\pi}\int_0^x e^{-t^2}\,dt$, which numpy does not offer. There is no
-# closed form; one approximates it by quotients of polynomials, with different coefficients near zero, in
-# the middle and in the tail:
-#
-# - $|x| \le 0.46875$: $\operatorname{erf}(x) \approx x\,R_1(x^2)$,
-# - $0.46875 < |x| \le 4$: $1 - \operatorname{erf}(|x|) \approx e^{-x^2} R_2(|x|)$,
-# - $|x| > 4$: $1 - \operatorname{erf}(|x|) \approx \frac{e^{-x^2}}{|x|}\bigl(\frac{1}{\sqrt\pi} + x^{-2}
-#   R_3(x^{-2})\bigr)$.
-#
-# The coefficients are W. J. Cody's, "Rational Chebyshev approximations for the error function",
-# *Mathematics of Computation* 23 (1969), 631-637. They give full float64 accuracy. Each polynomial is
-# evaluated by Horner's rule, one multiplication and one addition per coefficient, on whole arrays at a
-# time.
-
-# %%
-#| export
-# Numerators and denominators, highest power first.
-_ERF_NEAR = (
-    (
-        1.85777706184603153e-1,
-        3.16112374387056560e0,
-        1.13864154151050156e2,
-        3.77485237685302021e2,
-        3.20937758913846947e3,
-    ),
-    (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
-)
-_ERFC_MIDDLE = (
-    (
-        2.15311535474403846e-8,
-        5.64188496988670089e-1,
-        8.88314979438837594e0,
-        6.61191906371416295e1,
-        2.98635138197400131e2,
-        8.81952221241769090e2,
-        1.71204761263407058e3,
-        2.05107837782607147e3,
-        1.23033935479799725e3,
-    ),
-    (
-        1.0,
-        1.57449261107098347e1,
-        1.17693950891312499e2,
-        5.37181101862009858e2,
-        1.62138957456669019e3,
-        3.29079923573345963e3,
-        4.36261909014324716e3,
-        3.43936767414372164e3,
-        1.23033935480374942e3,
-    ),
-)
-_ERFC_TAIL = (
-    (
-        1.63153871373020978e-2,
-        3.05326634961232344e-1,
-        3.60344899949804439e-1,
-        1.25781726111229246e-1,
-        1.60837851487422766e-2,
-        6.58749161529837803e-4,
-    ),
-    (
-        1.0,
-        2.56852019228982242e0,
-        1.87295284992346725e0,
-        5.27905102951428412e-1,
-        6.05183413124413191e-2,
-        2.33520497626869185e-3,
-    ),
-)
-
-
-def _quotient(x: _Array, coefficients: tuple[tuple[float, ...], tuple[float, ...]]) -> _Array:
-    """Evaluate numerator(x) / denominator(x) by Horner's rule."""
-    values = []
-    for polynomial in coefficients:
-        value = np.full_like(x, polynomial[0])
-        for coefficient in polynomial[1:]:
-            value *= x
-            value += coefficient
-        values.append(value)
-    return np.divide(values[0], values[1])
-
-
-def _erf(a: _Array) -> _Array:
-    """Return erf(a) elementwise, computed in float64 by Cody's approximations and rounded to a's dtype."""
-    x = a.astype(np.float64, copy=False).ravel()
-    size = np.minimum(np.abs(x), 6.0)  # beyond 5.93 the result rounds to 1; NaN stays NaN
-    result = size.copy()
-    near = size <= 0.46875
-    tail = size > 4.0
-    middle = (size > 0.46875) & ~tail
-    y = size[near]
-    result[near] = y * _quotient(y * y, _ERF_NEAR)
-    y = size[middle]
-    result[middle] = 1.0 - np.exp(-y * y) * _quotient(y, _ERFC_MIDDLE)
-    y = size[tail]
-    inverse = 1.0 / (y * y)
-    correction = 1.0 / math.sqrt(math.pi) - inverse * _quotient(inverse, _ERFC_TAIL)
-    result[tail] = 1.0 - np.exp(-y * y) / y * correction
-    return np.copysign(result, x).astype(a.dtype, copy=False).reshape(a.shape)
-
-
-# %%
-points = np.linspace(-7.0, 7.0, 2801)
-assert np.allclose(_erf(points), [math.erf(p) for p in points], rtol=1e-15, atol=0.0)
-assert np.isnan(_erf(np.array(np.nan))) and _erf(np.array([np.inf])) == 1.0
-
-# %% [markdown]
-# ## 5. Reductions and matrix products
-#
-# A reduction removes axes: `(32, 10)` summed over axis 1 gives `(32,)`. With `keepdims=True` the axis stays
-# with length 1, `(32, 1)`, so that the result broadcasts against the original, as in `x - x.max(axis=1,
-# keepdims=True)`.
-#
-# The matrix product $C_{ij} = \sum_k A_{ik} B_{kj}$ contracts the last axis of the left with the
-# second-to-last axis of the right operand; axes before these are a batch and broadcast:
-#
-# ```text
-#   (n, k) @ (k, m) -> (n, m)            (k,) @ (k,)   -> ()
-#   (n, k) @ (k,)   -> (n,)              (b, h, n, k) @ (b, h, k, m) -> (b, h, n, m)
-# ```
-#
-# A batch times one matrix, `(b, n, k) @ (k, m)`, is one tall product of `b*n` rows; treating it so lets the
-# BLAS library work on one large problem instead of `b` small ones.
-
-
-# %%
-#| export
-_reduce_add: Callable[..., Any] = np.add.reduce  # what np.sum calls in the end, without the detour
-_reduce_maximum: Callable[..., Any] = np.maximum.reduce
-_reduce_minimum: Callable[..., Any] = np.minimum.reduce
-
-
-def _sum(a: _Array, *, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
-    return _reduce_add(a, axis=axis, keepdims=keepdims)
-
-
-def _max(a: _Array, *, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
-    return _reduce_maximum(a, axis=axis, keepdims=keepdims)
-
-
-def _min(a: _Array, *, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
-    return _reduce_minimum(a, axis=axis, keepdims=keepdims)
-
-
-def _matmul(a: _Array, b: _Array) -> Any:
-    if a.ndim == 0 or b.ndim == 0:
-        raise ValueError("both operands need at least one dimension; use * for a product with a scalar")
-    rows = b.shape[-2 if b.ndim > 1 else 0]
-    if a.shape[-1] != rows:
-        which = "second-to-last" if b.ndim > 1 else "only"
-        raise ValueError(
-            f"the left operand's last axis ({a.shape[-1]}) must be as long as "
-            f"the right operand's {which} axis ({rows})"
-        )
-    if a.dtype != b.dtype:
-        a, b = _same_type((a, b))
-    if a.ndim > 2 and b.ndim == 2 and a.size:
-        return np.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
-    return np.matmul(a, b)
-
-
-# %%
-assert _sum(np.ones((2, 3)), axis=(1,), keepdims=True).shape == (2, 1)
-assert _matmul(np.ones((5, 2, 3)), np.ones((3, 4))).shape == (5, 2, 4)
-
-# %% [markdown]
-# ## 6. Shapes, indices, windows
-#
-# `transpose`, `reshape` and simple slices compute nothing: they give numpy a new way to walk over the same
-# memory (a *view*). That makes them nearly free, and it means that writing into a view writes into the
-# original.
-#
-# `windows` is the heart of convolution and pooling. For an image batch `x` of shape `(N, C, H, W)` it gives
-# every kernel-sized patch, shape `(N, C, OH, OW, KH, KW)`:
-#
-# $$ \mathrm{windows}(x)_{n,c,i,j,u,v} = x_{n,\;c,\;i\,s_h + u\,d_h,\;j\,s_w + v\,d_w},
-# \qquad OH = \Bigl\lfloor \frac{H - d_h (KH - 1) - 1}{s_h} \Bigr\rfloor + 1 $$
-#
-# with stride $s$ and dilation $d$ (Dumoulin and Visin, "A guide to convolution arithmetic for deep
-# learning", 2016, arXiv:1603.07285). The index on the right is linear in $i, j, u, v$, so no element needs
-# to be moved: a view with the strides $(s_h \cdot t_H, s_w \cdot t_W, d_h \cdot t_H, d_w \cdot t_W)$, where
-# $t$ are the strides of `x`, is the whole computation. Example: an image row of 5, a kernel of 3, stride 2
-# gives 2 windows, at 0 and at 2.
-
-
-# %%
-#| export
-def _transpose(a: _Array, *, axes: tuple[int, ...]) -> Any:
-    return a.transpose(axes)
-
-
-def _reshape(a: _Array, *, shape: tuple[int, ...]) -> Any:
-    return a.reshape(shape)
-
-
-def _broadcast_to(a: _Array, *, shape: tuple[int, ...]) -> Any:
-    return np.broadcast_to(a, shape)
-
-
-def _getitem(a: _Array, *, index: Any) -> Any:
-    return a[index]
-
-
-def _pad(a: _Array, *, widths: tuple[tuple[int, int], ...], value: float) -> Any:
-    shape = [before + length + after for (before, after), length in zip(widths, a.shape, strict=True)]
-    padded = np.full(shape, value, dtype=a.dtype)
-    padded[tuple(slice(before, before + n) for (before, _), n in zip(widths, a.shape, strict=True))] = a
-    return padded
-
-
-def _concatenate(*arrays: _Array, axis: int) -> Any:
-    return np.concatenate(_same_type(arrays), axis=axis)
-
-
-def _stack(*arrays: _Array, axis: int) -> Any:
-    return np.stack(_same_type(arrays), axis=axis)
-
-
-def _windows(
-    a: _Array, *, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> Any:
-    if a.ndim != 4:
-        raise ValueError(f"windows needs a tensor of shape (N, C, H, W); found {a.ndim} dimensions")
-    lengths = []
-    for axis in (0, 1):
-        span = dilation[axis] * (kernel[axis] - 1) + 1
-        if span > a.shape[2 + axis]:
-            raise ValueError(
-                f"a kernel of {kernel[axis]} with dilation {dilation[axis]} spans {span} elements, "
-                f"but axis {2 + axis} has only {a.shape[2 + axis]}; pad the input or shrink the kernel"
-            )
-        lengths.append((a.shape[2 + axis] - span) // stride[axis] + 1)
-    n, c, h, w = a.strides
-    return np.lib.stride_tricks.as_strided(
-        a,
-        shape=(*a.shape[:2], *lengths, *kernel),
-        strides=(n, c, h * stride[0], w * stride[1], h * dilation[0], w * dilation[1]),
-        writeable=False,
-    )
-
-
-# %%
-row = np.arange(5.0).reshape(1, 1, 1, 5)
-assert _windows(row, kernel=(1, 3), stride=(1, 2), dilation=(1, 1))[0, 0, 0, :, 0].tolist() == [
-    [0, 1, 2],
-    [2, 3, 4],
-]
-assert _pad(np.ones((1, 2)), widths=((0, 1), (1, 0)), value=9.0).tolist() == [[9, 1, 1], [9, 9, 9]]
-
-# %% [markdown]
-# ## 7. The table of primitives
-#
-# These names are a contract: module 09 has one derivative rule for each of them. Comparisons, `argmax` and
-# `argmin` are not here, since their results jump and have no useful derivative; `mean` and `var` are not
-# here because they are compositions.
-
-# %%
-#| export
-_FORWARDS: dict[str, Callable[..., Any]] = {
-    "add": _binary(np.add),
-    "subtract": _binary(np.subtract),
-    "multiply": _binary(np.multiply),
-    "divide": _divide,
-    "power": _power,
-    "negative": np.negative,
-    "exp": _of_floats(np.exp),
-    "log": _of_floats(np.log),
-    "sqrt": _of_floats(np.sqrt),
-    "tanh": _of_floats(np.tanh),
-    "erf": _of_floats(_erf),
-    "sin": _of_floats(np.sin),
-    "cos": _of_floats(np.cos),
-    "absolute": np.absolute,
-    "maximum": _binary(np.maximum),
-    "minimum": _binary(np.minimum),
-    "clip": _clip,
-    "where": _where,
-    "sum": _sum,
-    "max": _max,
-    "min": _min,
-    "matmul": _matmul,
-    "transpose": _transpose,
-    "reshape": _reshape,
-    "broadcast_to": _broadcast_to,
-    "getitem": _getitem,
-    "pad": _pad,
-    "concatenate": _concatenate,
-    "stack": _stack,
-    "windows": _windows,
-    "astype": _cast,
-}
-
-PRIMITIVES: Mapping[str, Primitive] = {name: Primitive(name, forward) for name, forward in _FORWARDS.items()}
-
-# Operators run millions of times in a training: a global name is cheaper to find than a key in a mapping.
-_ADD, _SUBTRACT, _MULTIPLY, _DIVIDE = (PRIMITIVES[n] for n in ("add", "subtract", "multiply", "divide"))
-_POWER, _NEGATIVE, _MATMUL, _SUM = (PRIMITIVES[n] for n in ("power", "negative", "matmul", "sum"))
-_RESHAPE, _TRANSPOSE, _GETITEM = (PRIMITIVES[n] for n in ("reshape", "transpose", "getitem"))
-
-# %% [markdown]
-# ## 8. Arguments
-#
-# Users write axes as `-1`, `1` or `(0, 2)`; primitives should see one form only, a tuple of numbers from 0.
-# These few functions translate, and are the place where a wrong argument gets a message that names it.
-
-
-# %%
-#| export
-def _axis_number(axis: Any, ndim: int) -> int:
-    """Return `axis` counted from 0, for a tensor with `ndim` dimensions."""
-    if isinstance(axis, bool) or not isinstance(axis, _INTEGERS):
-        raise TypeError(f"an axis must be an int; found {axis!r}")
-    if not -ndim <= axis < ndim:
-        raise ValueError(f"axis {axis} is out of range for a tensor with {ndim} dimensions")
-    return int(axis) % ndim
-
-
-def _axis_numbers(axis: _Axis, ndim: int) -> tuple[int, ...] | None:
-    """Return axes counted from 0; None, meaning all axes, stays None."""
-    if axis is None:
-        return None
-    if isinstance(axis, _INTEGERS):
-        return (_axis_number(axis, ndim),)
-    numbers = tuple(_axis_number(each, ndim) for each in axis)
-    if len(set(numbers)) != len(numbers):
-        raise ValueError(f"an axis is named twice in {tuple(axis)}")
-    return numbers
-
-
-def _shape_of(arguments: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return the shape meant by `f(2, 3)`, `f((2, 3))` or `f([2, 3])`."""
-    if len(arguments) == 1 and isinstance(arguments[0], (tuple, list)):
-        arguments = tuple(arguments[0])
-    for length in arguments:
-        if isinstance(length, bool) or not isinstance(length, _INTEGERS):
-            raise TypeError(f"a shape is made of ints; found {length!r}")
-    return tuple(int(length) for length in arguments)
-
-
-def _pair(value: int | tuple[int, int], name: str) -> tuple[int, int]:
-    """Return `value` as (for height, for width), both at least 1."""
-    pair = (value, value) if isinstance(value, _INTEGERS) else tuple(value)
-    if len(pair) != 2 or any(not isinstance(each, _INTEGERS) or each < 1 for each in pair):
-        raise ValueError(f"{name} must be a positive int or a pair of them; found {value!r}")
-    return (int(pair[0]), int(pair[1]))
-
-
-def _plain_index(index: Any) -> Any:
-    """Return an index in which tensors and lists have become numpy arrays."""
-    if isinstance(index, tuple):
-        return tuple(_plain_index(each) for each in index)
-    if isinstance(index, Tensor):
-        return index._data
-    if isinstance(index, list):
-        return np.asarray(index, dtype=None if index else np.intp)
-    return index
-
-
-def _generator(rng: np.random.Generator | int | None) -> np.random.Generator:
-    return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
-
-
-# %%
-assert _axis_numbers(-1, 3) == (2,)
-assert _shape_of(((2, 3),)) == _shape_of((2, 3)) == (2, 3)
-try:
-    _axis_numbers(2, 2)
-except ValueError as error:
-    assert "out of range" in str(error)
-else:
-    raise AssertionError("axis 2 of a matrix must be refused")
-
-# %% [markdown]
-# ## 9. The Tensor
-#
-# With the primitives in place the class is thin: each method tidies its arguments and goes through the
-# door. A few decisions deserve a word.
-#
-# - `__slots__` instead of a `__dict__`: a training step makes thousands of tensors, and slots make each
-#   smaller and faster.
-# - `==` compares elementwise, as in numpy. Python then removes the default hash; we put the identity hash
-#   back, since optimizers and graphs keep tensors in dicts and sets.
-# - `__array_ufunc__ = None` tells numpy to step back, so that `array * tensor` reaches `Tensor.__rmul__`.
-#   And `np.asarray(tensor)` is refused: it would leave the record without a word. Write `tensor.data`
-#   (shared) or `tensor.numpy()` (a copy of its own).
-# - Writing `t[0] = 1` is refused for a tensor that a recorder has marked: the record would describe values
-#   that are no longer there.
-
-
-# %%
-#| export
-class Tensor:
-    """An n-dimensional array of numbers whose operations can be recorded.
-
-    Args:
-        data: Numbers, nested lists of numbers, a numpy array or a Tensor. It is copied.
-        dtype: Element type. Default: float32 for Python floats, int64 for ints, bool for bools; an array's own.
-        requires_grad: Whether gradients shall be collected in `.grad`; floating dtypes only.
-
-    Attributes:
-        requires_grad: See above.
-        grad: The collected gradient (same shape), or None.
-        origin: Belongs to whoever records operations; None for a tensor that was not computed under a record.
-
-    Raises:
-        TypeError: `data` is not numeric, or `requires_grad` was asked for integers or bools.
-        ValueError: Nested lists of unequal length.
-    """
-
-    __slots__ = ("__weakref__", "_data", "grad", "origin", "requires_grad")
+    __slots__ = ("_data", "_requires_grad", "grad", "origin", "version")
 
     __array_ufunc__ = None
-    __hash__ = object.__hash__
-
     _data: _Array
-    requires_grad: bool
+    _requires_grad: bool
     grad: "Tensor | None"
     origin: object | None
+    version: int
 
-    def __init__(self, data: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> None:
-        self._data = _to_array(data, dtype)
-        if requires_grad and self._data.dtype.kind != "f":
-            raise TypeError(
-                f"only floating tensors can require gradients; found dtype {self._data.dtype} "
-                "(write 1.0 instead of 1, or give dtype=np.float32)"
-            )
-        self.requires_grad = bool(requires_grad)
+    def __init__(self, data: object, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> None:
+        self._data = _new_array(data, dtype)
         self.grad = None
         self.origin = None
-
-    # What it is -------------------------------------------------------------------------------------------
+        self.version = 0
+        self.requires_grad = requires_grad
 
     @property
     def data(self) -> _Array:
-        """The numpy array itself, shared. Assigning replaces it by an array of the same shape."""
+        """The array itself, not a copy. Assigning an array of the same shape overwrites the values."""
         return self._data
 
     @data.setter
-    def data(self, value: Any) -> None:
-        array = value if isinstance(value, np.ndarray) else _to_array(value, None)
-        _number_type(array.dtype)
+    def data(self, value: object) -> None:
+        array = np.asarray(value)
         if array.shape != self._data.shape:
-            raise ValueError(f"data must keep the shape {self._data.shape}; found {array.shape}")
+            raise ValueError(f"data of shape {self._data.shape} expected, found shape {array.shape}")
+        if array.dtype is not self._data.dtype:
+            _check_storable(array.dtype, self._data.dtype)
+            array = array.astype(self._data.dtype, copy=False)
         self._data = array
+        self.version += 1
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The length of each axis."""
+    def requires_grad(self) -> bool:
+        """Whether the gradient with respect to this tensor is wanted in `.grad`."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if wanted and self._data.dtype.kind != "f":
+            raise TypeError(f"only float tensors have gradients, found dtype {self._data.dtype}")
+        self._requires_grad = bool(wanted)
+
+    @property
+    def shape(self) -> _Shape:
+        """The length of every axis."""
         return self._data.shape
 
     @property
     def ndim(self) -> int:
-        """The number of axes."""
+        """The number of axes; 0 for a single number."""
         return self._data.ndim
 
     @property
     def size(self) -> int:
-        """The number of elements."""
+        """The number of elements: the product of the shape."""
         return self._data.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The element type."""
+        """The type of the elements."""
         return self._data.dtype
 
-    @property
-    def T(self) -> "Tensor":  # noqa: N802  (the name that mathematics and numpy use)
-        """The tensor with its axes in reverse order; for a matrix, its transpose."""
-        return self.transpose()
-
-    def item(self) -> bool | int | float:
-        """Return the only element as a Python number; ValueError if there is not exactly one."""
-        if self._data.size != 1:
-            raise ValueError(f"item() needs a tensor with one element; found shape {self.shape}")
-        number: bool | int | float = self._data.item()
-        return number
-
     def numpy(self) -> _Array:
-        """Return the values as a numpy array of their own."""
+        """Return the values as a new NumPy array."""
         return self._data.copy()
 
     def tolist(self) -> Any:
-        """Return the values as nested lists of Python numbers (one number for a 0-d tensor)."""
+        """Return the values as nested Python lists (a Python number for a tensor without axes)."""
         return self._data.tolist()
 
+    def item(self) -> Any:
+        """Return the only element as a Python number.
+
+        Raises:
+            ValueError: If there is not exactly one element.
+        """
+        if self._data.size != 1:
+            raise ValueError(f"item() needs exactly one element, found shape {self._data.shape}")
+        return self._data.item()
+
     def detach(self) -> "Tensor":
-        """Return a tensor that shares the data and has no history."""
+        """Return a tensor that shares the values but has no origin: gradients do not flow through it."""
         return _wrap(self._data)
 
     def zero_grad(self) -> None:
-        """Forget the collected gradient."""
+        """Forget the gradient: `.grad` becomes None."""
         self.grad = None
 
-    def backward(self, gradient: "Tensor | None" = None) -> None:
-        """Ask the installed recorder to propagate gradients from here.
+    def backward(self, gradient: "Tensor | _Array | float | None" = None) -> None:
+        """Compute the gradients of this tensor with respect to all it was computed from, into their `.grad`.
 
         Args:
-            gradient: Derivative of the loss with respect to this tensor, of its shape; may be left out for
-                one element.
+            gradient: The gradient of the final quantity with respect to this tensor, of this tensor's shape. May be
+                left out for a tensor of one element, where it is 1.
 
         Raises:
-            RuntimeError: No recorder is installed.
+            RuntimeError: If no recorder is installed. The recorder may raise errors of its own.
         """
         if _recorder is None:
-            raise RuntimeError("backward needs a recorder: import tinytorch.core.autograd before computing")
-        _recorder.backward(self, gradient)
+            raise RuntimeError(
+                "nothing was recorded, so there is nothing to differentiate: "
+                "import tinytorch.core.autograd before the computation"
+            )
+        _recorder.backward(self, gradient)  # type: ignore[arg-type]  # every instance is a Tensor
 
     def __len__(self) -> int:
-        if not self._data.ndim:
-            raise TypeError("a 0-d tensor has no length")
-        return len(self._data)
-
-    def __iter__(self) -> "Iterator[Tensor]":
-        if not self._data.ndim:
-            raise TypeError("cannot iterate over a 0-d tensor")
-        return (self[i] for i in range(len(self._data)))
-
-    def __repr__(self) -> str:
-        name = type(self).__name__
-        values = np.array2string(self._data, separator=", ", precision=4, threshold=200, prefix=f"{name}(")
-        extra = ", requires_grad=True" if self.requires_grad else ""
-        return f"{name}({values}, shape={self.shape}, dtype={self.dtype}{extra})"
+        if self._data.ndim == 0:
+            raise TypeError("a tensor without axes has no length")
+        return self._data.shape[0]
 
     def __bool__(self) -> bool:
         if self._data.size != 1:
             raise ValueError(
-                f"a tensor of shape {self.shape} is neither true nor false; reduce it to one element"
+                f"the truth of a tensor of shape {self._data.shape} is ambiguous: reduce it first, "
+                "for example with (a == b).min()"
             )
         return bool(self._data.item())
 
@@ -882,620 +400,1431 @@ class Tensor:
     def __int__(self) -> int:
         return int(self.item())
 
-    def __array__(self, *args: Any, **kwargs: Any) -> _Array:
-        raise TypeError("a Tensor does not turn into a numpy array silently: use .data or .numpy()")
-
-    def __getstate__(self) -> Any:
-        """Leave the history behind when a tensor is pickled or deep-copied."""
-        state: Any = object.__getstate__(self)  # (the __dict__ of a subclass or None, the slots)
-        return state[0], {**state[1], "origin": None}
-
-    # Arithmetic -------------------------------------------------------------------------------------------
-
-    def __add__(self, other: Any) -> "Tensor":
-        return _operate(_ADD, self, other)
-
-    def __radd__(self, other: Any) -> "Tensor":
-        return _operate(_ADD, self, other, swapped=True)
-
-    def __sub__(self, other: Any) -> "Tensor":
-        return _operate(_SUBTRACT, self, other)
-
-    def __rsub__(self, other: Any) -> "Tensor":
-        return _operate(_SUBTRACT, self, other, swapped=True)
-
-    def __mul__(self, other: Any) -> "Tensor":
-        return _operate(_MULTIPLY, self, other)
-
-    def __rmul__(self, other: Any) -> "Tensor":
-        return _operate(_MULTIPLY, self, other, swapped=True)
-
-    def __truediv__(self, other: Any) -> "Tensor":
-        return _operate(_DIVIDE, self, other)
-
-    def __rtruediv__(self, other: Any) -> "Tensor":
-        return _operate(_DIVIDE, self, other, swapped=True)
-
-    def __pow__(self, other: Any) -> "Tensor":
-        return _operate(_POWER, self, other)
-
-    def __rpow__(self, other: Any) -> "Tensor":
-        return _operate(_POWER, self, other, swapped=True)
-
-    def __matmul__(self, other: Any) -> "Tensor":
-        return _operate(_MATMUL, self, other)
-
-    def __rmatmul__(self, other: Any) -> "Tensor":
-        return _operate(_MATMUL, self, other, swapped=True)
-
-    def __neg__(self) -> "Tensor":
-        return apply(_NEGATIVE, self)
-
-    def __abs__(self) -> "Tensor":
-        return self.abs()
-
-    def matmul(self, other: Any) -> "Tensor":
-        """Matrix product `self @ other`; see section 5 for the shapes."""
-        return self @ other
-
-    def maximum(self, other: Any) -> "Tensor":
-        """Elementwise larger of the two, with broadcasting."""
-        return _operate_named("maximum", self, other)
-
-    def minimum(self, other: Any) -> "Tensor":
-        """Elementwise smaller of the two, with broadcasting."""
-        return _operate_named("minimum", self, other)
-
-    def exp(self) -> "Tensor":
-        """Elementwise e to the power of the element."""
-        return apply(PRIMITIVES["exp"], self)
-
-    def log(self) -> "Tensor":
-        """Elementwise natural logarithm."""
-        return apply(PRIMITIVES["log"], self)
-
-    def sqrt(self) -> "Tensor":
-        """Elementwise square root."""
-        return apply(PRIMITIVES["sqrt"], self)
-
-    def tanh(self) -> "Tensor":
-        """Elementwise hyperbolic tangent."""
-        return apply(PRIMITIVES["tanh"], self)
-
-    def erf(self) -> "Tensor":
-        """Elementwise error function (Cody 1969), accurate to float64."""
-        return apply(PRIMITIVES["erf"], self)
-
-    def sin(self) -> "Tensor":
-        """Elementwise sine; the element is an angle in radians."""
-        return apply(PRIMITIVES["sin"], self)
-
-    def cos(self) -> "Tensor":
-        """Elementwise cosine; the element is an angle in radians."""
-        return apply(PRIMITIVES["cos"], self)
-
-    def abs(self) -> "Tensor":
-        """Elementwise absolute value."""
-        return apply(PRIMITIVES["absolute"], self)
-
-    def clip(self, low: float | None = None, high: float | None = None) -> "Tensor":
-        """Limit every element to the interval from `low` to `high`; None leaves that side open.
-
-        Raises:
-            ValueError: Both bounds are None, one is NaN, or `low` exceeds `high`.
-        """
-        if low is None and high is None:
-            raise ValueError("clip needs a low or a high bound")
-        if (low is not None and math.isnan(low)) or (high is not None and math.isnan(high)):
-            raise ValueError("the bounds of clip must not be NaN")
-        if low is not None and high is not None and low > high:
-            raise ValueError(f"clip needs low <= high; found low={low}, high={high}")
-        return apply(PRIMITIVES["clip"], self, low=low, high=high)
-
-    def astype(self, dtype: DTypeLike) -> "Tensor":
-        """Return the values converted to `dtype`."""
-        return apply(PRIMITIVES["astype"], self, dtype=_number_type(dtype))
-
-    # Comparison (never recorded) --------------------------------------------------------------------------
-
-    def __eq__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return _compare(np.equal, self, other)
-
-    def __ne__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return _compare(np.not_equal, self, other)
-
-    def __lt__(self, other: Any) -> "Tensor":
-        return _compare(np.less, self, other)
-
-    def __le__(self, other: Any) -> "Tensor":
-        return _compare(np.less_equal, self, other)
-
-    def __gt__(self, other: Any) -> "Tensor":
-        return _compare(np.greater, self, other)
-
-    def __ge__(self, other: Any) -> "Tensor":
-        return _compare(np.greater_equal, self, other)
-
-    # Reduction --------------------------------------------------------------------------------------------
-
-    def sum(self, axis: _Axis = None, keepdims: bool = False) -> "Tensor":
-        """Sum over `axis` (an int, several, or None for all). The sum of nothing is 0."""
-        return apply(_SUM, self, axis=_axis_numbers(axis, self._data.ndim), keepdims=keepdims)
-
-    def mean(self, axis: _Axis = None, keepdims: bool = False) -> "Tensor":
-        """Arithmetic mean over `axis`; ValueError if there is nothing to average."""
-        return self.sum(axis, keepdims) / self._count(axis, "mean")
-
-    def var(self, axis: _Axis = None, keepdims: bool = False, ddof: int = 0) -> "Tensor":
-        """Variance over `axis`: sum((x - mean)^2) / (n - ddof).
-
-        Args:
-            axis: As in `sum`.
-            keepdims: Whether reduced axes stay with length 1.
-            ddof: 0 for the variance of the values, 1 for the unbiased estimate from a sample
-                (Bessel's correction).
-
-        Raises:
-            ValueError: Fewer than `ddof + 1` values.
-        """
-        count = self._count(axis, "var")
-        if count <= ddof:
-            raise ValueError(f"var with ddof={ddof} needs more than {ddof} values; found {count}")
-        deviation = self - self.mean(axis, keepdims=True)
-        return (deviation * deviation).sum(axis, keepdims) / (count - ddof)
-
-    def max(self, axis: _Axis = None, keepdims: bool = False) -> "Tensor":
-        """Largest element over `axis`; ValueError if there is none."""
-        return apply(PRIMITIVES["max"], self, axis=_axis_numbers(axis, self.ndim), keepdims=keepdims)
-
-    def min(self, axis: _Axis = None, keepdims: bool = False) -> "Tensor":
-        """Smallest element over `axis`; ValueError if there is none."""
-        return apply(PRIMITIVES["min"], self, axis=_axis_numbers(axis, self.ndim), keepdims=keepdims)
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> "Tensor":
-        """Index (int64) of the first largest element along `axis` (None: of the flattened tensor)."""
-        return self._arg(np.argmax, axis, keepdims)
-
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> "Tensor":
-        """Index (int64) of the first smallest element along `axis` (None: of the flattened tensor)."""
-        return self._arg(np.argmin, axis, keepdims)
-
-    def _arg(self, function: Callable[..., Any], axis: int | None, keepdims: bool) -> "Tensor":
-        number = None if axis is None else _axis_number(axis, self.ndim)
-        if (self.size if number is None else self.shape[number]) == 0:
-            raise ValueError(f"{function.__name__} of no elements; the tensor has shape {self.shape}")
-        return _wrap(np.asarray(function(self._data, axis=number, keepdims=keepdims), dtype=_DEFAULT_INT))
-
-    def _count(self, axis: _Axis, name: str) -> int:
-        """Return how many elements `axis` puts together into one."""
-        axes = _axis_numbers(axis, self._data.ndim)
-        shape = self._data.shape
-        count = self._data.size if axes is None else math.prod(shape[each] for each in axes)
-        if count == 0:
-            raise ValueError(f"{name} of no elements; the tensor has shape {shape}, axis is {axis}")
-        return count
-
-    # Shape ------------------------------------------------------------------------------------------------
-
-    def reshape(self, *shape: Any) -> "Tensor":
-        """Return the same elements in another shape; one length may be -1 and is then worked out."""
-        return apply(_RESHAPE, self, shape=_shape_of(shape))
-
-    def transpose(self, *axes: Any) -> "Tensor":
-        """Return the tensor with its axes in the order `axes`; without arguments, reversed."""
-        order = _axis_numbers(_shape_of(axes), self.ndim) if axes else tuple(range(self.ndim))[::-1]
-        if order is None or len(order) != self.ndim:
-            raise ValueError(f"transpose needs all {self.ndim} axes, each once; found {axes}")
-        return apply(_TRANSPOSE, self, axes=order)
-
-    def permute(self, *axes: Any) -> "Tensor":
-        """Another name for `transpose`."""
-        return self.transpose(*axes)
-
-    def swapaxes(self, first: int, second: int) -> "Tensor":
-        """Return the tensor with two axes exchanged."""
-        order = list(range(self.ndim))
-        i, j = _axis_number(first, self.ndim), _axis_number(second, self.ndim)
-        order[i], order[j] = j, i
-        return apply(_TRANSPOSE, self, axes=tuple(order))
-
-    def flatten(self, start: int = 0) -> "Tensor":
-        """Merge all axes from `start` on into one: (N, C, H, W) with start=1 becomes (N, C*H*W)."""
-        first = _axis_number(start, max(self.ndim, 1))
-        return apply(_RESHAPE, self, shape=(*self.shape[:first], math.prod(self.shape[first:])))
-
-    def expand_dims(self, axis: int) -> "Tensor":
-        """Insert an axis of length 1 at position `axis` of the result."""
-        place = _axis_number(axis, self.ndim + 1)
-        return apply(_RESHAPE, self, shape=(*self.shape[:place], 1, *self.shape[place:]))
-
-    def squeeze(self, axis: _Axis = None) -> "Tensor":
-        """Remove axes of length 1: those named, or all of them; ValueError if a named one is longer."""
-        axes = _axis_numbers(axis, self.ndim)
-        if axes is None:
-            axes = tuple(i for i, length in enumerate(self.shape) if length == 1)
-        for each in axes:
-            if self.shape[each] != 1:
-                raise ValueError(
-                    f"squeeze removes axes of length 1; axis {each} has length {self.shape[each]}"
-                )
-        return apply(_RESHAPE, self, shape=tuple(n for i, n in enumerate(self.shape) if i not in axes))
-
-    def broadcast_to(self, *shape: Any) -> "Tensor":
-        """Repeat axes of length 1 (or absent at the left) until the shape is `shape`. A read-only view."""
-        return apply(PRIMITIVES["broadcast_to"], self, shape=_shape_of(shape))
-
-    def pad(self, widths: int | Sequence[tuple[int, int]], value: float = 0.0) -> "Tensor":
-        """Add a border of `value`.
-
-        Args:
-            widths: How many elements to add: an int for all sides of all axes, or (before, after) per axis.
-            value: What the border holds.
-
-        Raises:
-            ValueError: A negative width, or not one pair per axis.
-        """
-        if isinstance(widths, _INTEGERS):
-            widths = [(int(widths), int(widths))] * self.ndim
-        pairs = [tuple(pair) if isinstance(pair, (Sequence, np.ndarray)) else () for pair in widths]
-        if len(pairs) != self.ndim or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
-            raise ValueError(
-                f"pad needs an int or {self.ndim} pairs (before, after) of numbers >= 0; found {widths!r}"
-            )
-        plain = tuple((int(before), int(after)) for before, after in pairs)
-        return apply(PRIMITIVES["pad"], self, widths=plain, value=value)
-
-    def windows(
-        self,
-        kernel: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        dilation: int | tuple[int, int] = 1,
-    ) -> "Tensor":
-        """Return every kernel-sized window of a batch of images, as a read-only view.
-
-        Args:
-            kernel: Height and width of a window, in elements.
-            stride: Distance between neighbouring windows.
-            dilation: Distance between neighbouring elements inside a window.
-
-        Returns:
-            (N, C, H, W) -> (N, C, OH, OW, KH, KW), OH = (H - dilation*(KH-1) - 1) // stride + 1, OW alike
-            (Dumoulin and Visin 2016).
-
-        Raises:
-            ValueError: Not four axes, a window larger than the image, or an argument below 1.
-        """
-        return apply(
-            PRIMITIVES["windows"],
-            self,
-            kernel=_pair(kernel, "kernel"),
-            stride=_pair(stride, "stride"),
-            dilation=_pair(dilation, "dilation"),
+    def __array__(self, *_: object, **__: object) -> _Array:
+        raise TypeError(
+            "NumPy functions do not take tensors, as the record of the computation would be lost: use the "
+            "tensor's own methods, stack() to join tensors, or tensor.numpy() for the plain values"
         )
 
-    # Indexing ---------------------------------------------------------------------------------------------
+    def __getstate__(self) -> tuple[Any, ...]:
+        # A copied or pickled tensor keeps its values and marks. Its origin stays behind: the record belongs to the
+        # original, and a whole graph would travel with it.
+        return self._data, self._requires_grad, self.grad, getattr(self, "__dict__", None)
 
-    def __getitem__(self, index: Any) -> "Tensor":
-        return apply(_GETITEM, self, index=_plain_index(index))
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._data, self._requires_grad, self.grad, attributes = state
+        self.origin = None
+        self.version = 0
+        if attributes:
+            self.__dict__.update(attributes)
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        if self.origin is not None:
-            raise RuntimeError(
-                "cannot write into a tensor that was computed under a record: its gradient would be wrong; "
-                "use where(), or write into a detached one of its own: Tensor(t.data)"
-            )
-        if not self._data.flags.writeable:
-            raise RuntimeError(
-                "cannot write into a read-only view (broadcast_to, windows); write into Tensor(view)"
-            )
-        self._data[_plain_index(index)] = value._data if isinstance(value, Tensor) else value
-
-
-def _operand(value: Any, partner: np.dtype[Any]) -> Tensor | None:
-    """Return `value` as a constant Tensor beside one of dtype `partner`; None if it is not numeric at all."""
-    if isinstance(value, _NUMBERS):
-        if isinstance(value, np.generic) and value.dtype.kind not in "biuf":
-            return None
-        return _wrap(np.asarray(value, dtype=_weak_type(value, partner)))
-    if isinstance(value, np.ndarray):
-        _number_type(value.dtype)
-        return _wrap(value)
-    return Tensor(value) if isinstance(value, (list, tuple)) else None
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        values = np.array2string(self._data, precision=4, separator=", ", prefix=f"{name}(")
+        mark = ", requires_grad=True" if self._requires_grad else ""
+        return f"{name}({values}, shape={self._data.shape}, dtype={self._data.dtype}{mark})"
 
 
-def _operate(primitive: Primitive, tensor: Tensor, other: Any, swapped: bool = False) -> Tensor:
-    """Apply a primitive to `tensor` and a tensor, array or number; `swapped` puts the other one first."""
-    if not isinstance(other, Tensor):
-        other = _operand(other, tensor._data.dtype)
-        if other is None:
-            return NotImplemented  # type: ignore[no-any-return]  # Python asks the other operand
-    return apply(primitive, other, tensor) if swapped else apply(primitive, tensor, other)
-
-
-def _operate_named(name: str, tensor: Tensor, other: Any) -> Tensor:
-    """As `_operate`, for methods, which have no second chance: a wrong operand is a TypeError."""
-    result = _operate(PRIMITIVES[name], tensor, other)
-    if result is NotImplemented:
-        raise TypeError(f"{name} needs a tensor, an array or a number; found {type(other).__name__}")
-    return result
-
-
-def _compare(ufunc: Callable[..., Any], tensor: Tensor, other: Any) -> Tensor:
-    """Compare elementwise; the result is a bool Tensor without history."""
-    if not isinstance(other, Tensor):
-        other = _operand(other, tensor._data.dtype)
-        if other is None:
-            return NotImplemented  # type: ignore[no-any-return]  # Python asks the other operand
-    return _wrap(ufunc(tensor._data, other._data))
+def _check_storable(source: np.dtype[Any], target: np.dtype[Any]) -> None:
+    """Raise TypeError where writing would lose the kind of number (float into int, int into bool)."""
+    if not np.can_cast(source, target, "same_kind"):
+        raise TypeError(f"values of dtype {source} do not fit a tensor of dtype {target}: use astype() first")
 
 
 # %% [markdown]
-# A first walk through. Read each line and say shape and dtype before you look at the assertion.
-
-# %%
-x = Tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-assert x.shape == (2, 3) and x.dtype == np.float32
-assert (x * 2.0).dtype == np.float32 and (Tensor([1, 2]) / 2).tolist() == [0.5, 1.0]
-assert (x - x.mean(axis=0)).tolist() == [[-1.5, -1.5, -1.5], [1.5, 1.5, 1.5]]
-assert (x @ x.T).shape == (2, 2)
-assert (np.ones(3) * x).shape == (2, 3)  # numpy stepped back, Tensor.__rmul__ answered
-assert x[:, 1].tolist() == [2.0, 5.0]
-assert x[x > 3.0].tolist() == [4.0, 5.0, 6.0]
-assert x.max(axis=1, keepdims=True).shape == (2, 1)
-assert x.argmax().item() == 5
-assert repr(Tensor([1.0, 2.0])) == "Tensor([1., 2.], shape=(2,), dtype=float32)"
-
-# %% [markdown]
-# And the door: a recorder of six lines hears every operation, with its inputs and parameters.
-
-
-# %%
-class _Diary:
-    def __init__(self):
-        self.lines = []
-
-    def record(self, primitive, inputs, output, params):
-        self.lines.append(f"{primitive.name}{[t.shape for t in inputs]} -> {output.shape}")
-
-    def backward(self, tensor, gradient):
-        raise NotImplementedError
-
-
-diary = _Diary()
-before = set_recorder(diary)
-(x * 3.0).mean(axis=1)
-set_recorder(before)
-assert diary.lines == ["multiply[(2, 3), ()] -> (2, 3)", "sum[(2, 3)] -> (2,)", "divide[(2,), ()] -> (2,)"]
-
-# %% [markdown]
-# ## 10. Making tensors, joining tensors
+# ## 4. Arithmetic and broadcasting
 #
-# Free functions make tensors of a known pattern. Random ones take a `numpy.random.Generator` (or a seed),
-# never a hidden global state: with the same generator an experiment repeats exactly.
+# The second rung. Two tensors of the same shape are added element by element. *Broadcasting* extends this to shapes that
+# merely fit: line the shapes up at their **right** ends; two lengths fit if they are equal or one of them is 1; missing
+# lengths on the left count as 1. A length of 1 is then stretched, without copying, to the other's length.
 #
-# `concatenate` joins along an axis that exists: two of shape `(2, 3)` become `(4, 3)`. `stack` makes a new
-# axis: `(2, 2, 3)`. `where(condition, a, b)` takes `a` where the condition holds and `b` elsewhere, with
-# broadcasting over all three.
+#     x      (32, 10)          scores: 32 examples, 10 classes
+#     bias       (10,)         one number per class, used for every example
+#     x + bias  (32, 10)
+#
+#     column (3, 1)  +  row (4,)   ->   (3, 4): every sum of an element of one and an element of the other
+#
+# A common mistake: `(32,) - (32, 1)` is no error but a `(32, 32)` table of all differences. When a loss is strangely
+# large, look for this first.
+#
+# Division of integers gives `float32`, as with Python's `/`. For the power with the scalar exponent 2, the most frequent by
+# far (squared errors, variances), `np.square` is several times faster than the general `np.power`, which goes through
+# logarithms.
 
 
 # %%
 #| export
-def tensor(data: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Make a Tensor; the same as `Tensor(data, dtype, requires_grad)`."""
+def _power_forward(base: _Array, exponent: _Array) -> Any:
+    if exponent.ndim == 0 and exponent == 2:
+        return np.square(base)
+    return np.power(base, exponent)
+
+
+_ADD = Primitive("add", np.add)
+_SUBTRACT = Primitive("subtract", np.subtract)
+_MULTIPLY = Primitive("multiply", np.multiply)
+_DIVIDE = Primitive("divide", np.divide)
+_POWER = Primitive("power", _power_forward)
+_NEGATIVE = Primitive("negative", np.negative)
+_ABSOLUTE = Primitive("absolute", np.absolute)
+_MAXIMUM = Primitive("maximum", np.maximum)
+_MINIMUM = Primitive("minimum", np.minimum)
+_MATMUL = Primitive("matmul", np.matmul)
+
+
+def _astype_forward(array: _Array, dtype: np.dtype[Any]) -> Any:
+    return array.astype(dtype)
+
+
+_ASTYPE = Primitive("astype", _astype_forward)
+
+# %%
+assert _power_forward(np.array([3.0]), np.array(2.0)) == 9.0
+assert np.allclose(_power_forward(np.array([2.0, 3.0]), np.array([3.0, 2.0])), [8.0, 9.0])
+
+# %% [markdown]
+# Before a primitive runs, both operands must be tensors of one dtype. `_operands` sees to that. Its first line is the
+# case that matters for speed: two tensors whose dtypes are the same object already.
+#
+# An operand that is no number at all (`x + "a"`) is answered with `NotImplemented`, Python's way to say "ask the other
+# side". As the other side does not know either, Python raises the usual `TypeError`.
+#
+# A conversion of dtype is a primitive too (`astype`): otherwise the gradient of a `float32` weight that meets a
+# `float64` input could not find its way back.
+
+
+# %%
+#| export
+def _scalar_dtype(value: object, partner: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype that a weak scalar takes beside a tensor of dtype `partner`."""
+    if isinstance(value, (float, np.floating)):
+        return partner if partner.kind == "f" else _FLOAT32
+    return _INT64 if partner == _BOOL else partner
+
+
+def _as_operand(value: object, partner: np.dtype[Any]) -> "_Storage | None":
+    """Turn a tensor, array or scalar into a tensor, or return None for anything else."""
+    if isinstance(value, _Storage):
+        return value
+    if isinstance(value, np.ndarray):
+        return _wrap(_checked_array(value))
+    if isinstance(value, _SCALAR_TYPES):
+        return _wrap(np.array(value, dtype=_scalar_dtype(value, partner)))
+    return None
+
+
+def _cast(tensor: "_Storage", dtype: np.dtype[Any]) -> "_Storage":
+    """Return `tensor` in `dtype`: itself if it has that dtype already."""
+    return tensor if tensor._data.dtype == dtype else apply(_ASTYPE, tensor, dtype=dtype)
+
+
+def _operands(left: Any, right: Any) -> "tuple[_Storage, _Storage] | None":
+    """Bring two operands, at least one of them a tensor, to one dtype; None if one is not a number."""
+    if isinstance(left, _Storage) and isinstance(right, _Storage):
+        dtype = left._data.dtype
+        if dtype is right._data.dtype and dtype is not _BOOL:
+            return left, right
+    first = _as_operand(left, getattr(right, "dtype", _FLOAT32))
+    second = _as_operand(right, getattr(left, "dtype", _FLOAT32))
+    if first is None or second is None:
+        return None
+    dtype = _common_dtype(first._data.dtype, second._data.dtype)
+    return _cast(first, dtype), _cast(second, dtype)
+
+
+def _binary(primitive: Primitive, left: Any, right: Any) -> Any:
+    """Apply a broadcasting primitive of two operands, or return NotImplemented."""
+    pair = _operands(left, right)
+    if pair is None:
+        return NotImplemented
+    try:
+        return apply(primitive, *pair)
+    except ValueError:
+        _check_broadcast(primitive.name, pair[0].shape, pair[1].shape)
+        raise
+
+
+def _check_broadcast(name: str, *shapes: _Shape) -> None:
+    """Raise a ValueError that names the shapes if they do not broadcast."""
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = " and ".join(str(shape) for shape in shapes)
+        raise ValueError(
+            f"{name}: shapes {listed} do not broadcast: counted from the right, lengths must be equal or 1"
+        ) from None
+
+
+def _divide(left: Any, right: Any) -> Any:
+    """Divide; two integers meet in float32."""
+    pair = _operands(left, right)
+    if pair is None:
+        return NotImplemented
+    return _binary(_DIVIDE, _as_float(pair[0]), _as_float(pair[1]))
+
+
+def _as_float(tensor: "_Storage") -> "_Storage":
+    """Return a float tensor: itself, or a float32 version of integers and booleans."""
+    return tensor if tensor._data.dtype.kind == "f" else apply(_ASTYPE, tensor, dtype=_FLOAT32)
+
+
+# %% [markdown]
+# **Matrix product.** For matrices of shapes $(m, k)$ and $(k, n)$ it is
+#
+# $$C_{ij} = \sum_{p=1}^{k} A_{ip} B_{pj}, \qquad C \text{ of shape } (m, n).$$
+#
+# With more than two axes the last two are the matrices and those before are a *batch*, which broadcasts. A vector
+# on the left counts as a row, on the right as a column, and the axis added for that is taken away again:
+#
+# | left | right | result |
+# |---|---|---|
+# | `(k,)` | `(k,)` | `()`: the dot product |
+# | `(m, k)` | `(k,)` | `(m,)` |
+# | `(m, k)` | `(k, n)` | `(m, n)` |
+# | `(b, m, k)` | `(k, n)` | `(b, m, n)` |
+# | `(b, 1, m, k)` | `(h, k, n)` | `(b, h, m, n)` |
+#
+# **Comparisons** give booleans. A step function has derivative zero wherever it has one, so they are not recorded.
+
+
+# %%
+#| export
+def _matmul(left: Any, right: Any) -> Any:
+    """Matrix product of two operands, or NotImplemented."""
+    pair = _operands(left, right)
+    if pair is None:
+        return NotImplemented
+    a, b = pair[0]._data.shape, pair[1]._data.shape
+    if not a or not b:
+        raise ValueError(f"matmul: both operands need at least one axis, found shapes {a} and {b}; use * for scalars")
+    if a[-1] != (b[-2] if len(b) > 1 else b[0]):
+        raise ValueError(
+            f"matmul: the last length of the left shape must equal the {'last but one' if len(b) > 1 else 'only'} "
+            f"length of the right shape, found {a} and {b}"
+        )
+    try:
+        return apply(_MATMUL, *pair)
+    except ValueError:
+        _check_broadcast("matmul (leading axes)", a[:-2], b[:-2])
+        raise
+
+
+def _plain_array(value: object, partner: _Array) -> "_Array | None":
+    """Return the array of a comparison's operand, or None if it is not a number."""
+    if isinstance(value, _Storage):
+        return value._data
+    if isinstance(value, np.ndarray):
+        return _checked_array(value)
+    if isinstance(value, _SCALAR_TYPES):
+        return np.asarray(value, dtype=partner.dtype if partner.dtype.kind == "f" else None)
+    return None
+
+
+def _compare(function: Callable[..., Any], left: "_Storage", right: object) -> Any:
+    """Compare element by element into a bool tensor, or return NotImplemented."""
+    array = _plain_array(right, left._data)
+    if array is None:
+        return NotImplemented
+    _check_broadcast(function.__name__, left._data.shape, array.shape)
+    return _wrap(function(left._data, array))
+
+
+def _logical(function: Callable[..., Any], left: "_Storage", right: object) -> Any:
+    """Combine two masks into a bool tensor, or return NotImplemented."""
+    array = _plain_array(right, left._data)
+    if array is None:
+        return NotImplemented
+    if left._data.dtype != _BOOL or array.dtype != _BOOL:
+        raise TypeError(f"& | ^ combine bool tensors, found dtypes {left._data.dtype} and {array.dtype}")
+    _check_broadcast(function.__name__, left._data.shape, array.shape)
+    return _wrap(function(left._data, array))
+
+
+class _Arithmetic(_Storage):
+    """Second rung: operators, with broadcasting."""
+
+    __slots__ = ()
+
+    def __add__(self, other: object) -> "Tensor":
+        return _binary(_ADD, self, other)
+
+    def __radd__(self, other: object) -> "Tensor":
+        return _binary(_ADD, other, self)
+
+    def __sub__(self, other: object) -> "Tensor":
+        return _binary(_SUBTRACT, self, other)
+
+    def __rsub__(self, other: object) -> "Tensor":
+        return _binary(_SUBTRACT, other, self)
+
+    def __mul__(self, other: object) -> "Tensor":
+        return _binary(_MULTIPLY, self, other)
+
+    def __rmul__(self, other: object) -> "Tensor":
+        return _binary(_MULTIPLY, other, self)
+
+    def __truediv__(self, other: object) -> "Tensor":
+        return _divide(self, other)
+
+    def __rtruediv__(self, other: object) -> "Tensor":
+        return _divide(other, self)
+
+    def __pow__(self, exponent: object) -> "Tensor":
+        return _binary(_POWER, self, exponent)
+
+    def __rpow__(self, base: object) -> "Tensor":
+        return _binary(_POWER, base, self)
+
+    def __matmul__(self, other: object) -> "Tensor":
+        return _matmul(self, other)
+
+    def __rmatmul__(self, other: object) -> "Tensor":
+        return _matmul(other, self)
+
+    def __neg__(self) -> "Tensor":
+        return apply(_NEGATIVE, _cast(self, _INT64) if self._data.dtype == _BOOL else self)
+
+    def __abs__(self) -> "Tensor":
+        return apply(_ABSOLUTE, self)
+
+    def __eq__(self, other: object) -> Any:
+        return _compare(np.equal, self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return _compare(np.not_equal, self, other)
+
+    __hash__ = object.__hash__
+
+    def __lt__(self, other: object) -> "Tensor":
+        return _compare(np.less, self, other)
+
+    def __le__(self, other: object) -> "Tensor":
+        return _compare(np.less_equal, self, other)
+
+    def __gt__(self, other: object) -> "Tensor":
+        return _compare(np.greater, self, other)
+
+    def __ge__(self, other: object) -> "Tensor":
+        return _compare(np.greater_equal, self, other)
+
+    def __and__(self, other: object) -> "Tensor":
+        return _logical(np.logical_and, self, other)
+
+    def __or__(self, other: object) -> "Tensor":
+        return _logical(np.logical_or, self, other)
+
+    def __xor__(self, other: object) -> "Tensor":
+        return _logical(np.logical_xor, self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __invert__(self) -> "Tensor":
+        return _logical(np.not_equal, self, True)
+
+    def matmul(self, other: "Tensor | _Array") -> "Tensor":
+        """Return the matrix product `self @ other`; leading axes are a batch and broadcast.
+
+        Raises:
+            ValueError: If the shapes do not fit.
+            TypeError: If `other` is not a tensor or an array.
+        """
+        return _required(_matmul(self, other), "matmul", other)
+
+    def maximum(self, other: "Tensor | _Array | float") -> "Tensor":
+        """Return the larger of two elements at every place; NaN wins."""
+        return _required(_binary(_MAXIMUM, self, other), "maximum", other)
+
+    def minimum(self, other: "Tensor | _Array | float") -> "Tensor":
+        """Return the smaller of two elements at every place; NaN wins."""
+        return _required(_binary(_MINIMUM, self, other), "minimum", other)
+
+
+def _required(result: Any, name: str, other: object) -> "Tensor":
+    """Return `result`, or raise the TypeError that an operator would have got from Python."""
+    if result is NotImplemented:
+        raise TypeError(f"{name} expects a tensor, an array or a number, found {type(other).__name__}")
+    return result  # type: ignore[no-any-return]
+
+
+# %% [markdown]
+# ## 5. Functions of one element
+#
+# The third rung: `exp`, `log`, `sqrt`, `tanh`, `sin`, `cos` come from NumPy. One function that deep learning needs is
+# missing there: the *error function*
+#
+# $$\operatorname{erf}(x) = \frac{2}{\sqrt{\pi}} \int_0^x e^{-t^2}\, dt,$$
+#
+# the heart of the normal distribution and of the GELU activation. Python's `math.erf` takes one number at a time, so
+# a million elements would take a tenth of a second. We want a vectorised one, exact to the last digits of `float64`.
+#
+# W. J. Cody (*Rational Chebyshev Approximations for the Error Function*, Mathematics of Computation 23, 1969, pp.
+# 631-637) splits the axis in three and gives, for each piece, the quotient of two polynomials with the smallest possible
+# maximal error:
+#
+# $$
+# \begin{aligned}
+# |x| \le 0.46875: &\quad \operatorname{erf}(x) \approx x\, R_1(x^2) \\
+# 0.46875 < |x| \le 4: &\quad 1 - \operatorname{erf}(|x|) \approx e^{-x^2} R_2(|x|) \\
+# |x| > 4: &\quad 1 - \operatorname{erf}(|x|) \approx \frac{e^{-x^2}}{|x|}
+#          \left(\frac{1}{\sqrt\pi} - \frac{1}{x^2} R_3\!\left(\frac{1}{x^2}\right)\right)
+# \end{aligned}
+# $$
+#
+# Why not the first formula everywhere? Polynomials cannot flatten out. Far from zero, $\operatorname{erf}$ is 1
+# minus something tiny, and computing the tiny thing is what keeps the accuracy. The sign is put back at the end, as
+# $\operatorname{erf}(-x) = -\operatorname{erf}(x)$. The coefficients stand highest power first, ready for *Horner's scheme*
+# $((c_0 x + c_1) x + c_2) x + \dots$, which needs one multiplication and one addition per coefficient.
+
+
+# %%
+#| export
+_ERF_SMALL = (
+    (1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3),
+    (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
+)
+_ERF_MIDDLE = (
+    (
+        2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0, 6.61191906371416295e1,
+        2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
+        1.23033935479799725e3,
+    ),
+    (
+        1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
+        3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3,
+    ),
+)  # fmt: skip
+_ERF_LARGE = (
+    (
+        1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1,
+        1.60837851487422766e-2, 6.58749161529837803e-4,
+    ),
+    (
+        1.0, 2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1, 6.05183413124413191e-2,
+        2.33520497626869185e-3,
+    ),
+)  # fmt: skip
+_ONE_OVER_SQRT_PI = 0.56418958354775628695
+
+
+def _horner(coefficients: Sequence[float], x: _Array) -> _Array:
+    """Evaluate a polynomial whose coefficients stand highest power first."""
+    total = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        total *= x
+        total += coefficient
+    return total
+
+
+def _quotient(coefficients: tuple[Sequence[float], Sequence[float]], x: _Array) -> _Array:
+    """Evaluate a rational function: numerator over denominator."""
+    return _horner(coefficients[0], x) / _horner(coefficients[1], x)
+
+
+def _erf_forward(array: _Array) -> _Array:
+    """Error function of every element, by Cody (1969), computed in float64."""
+    x = np.atleast_1d(array).astype(np.float64)
+    size = np.abs(x)
+    result = np.where(np.isnan(x), x, 1.0)  # 1 is exact in float64 beyond 6
+    small, large = size <= 0.46875, (size > 4.0) & (size < 6.0)
+    middle = (size > 0.46875) & (size <= 4.0)
+    y = size[small]
+    result[small] = y * _quotient(_ERF_SMALL, y * y)
+    y = size[middle]
+    result[middle] = 1.0 - np.exp(-y * y) * _quotient(_ERF_MIDDLE, y)
+    y = size[large]
+    z = 1.0 / (y * y)
+    result[large] = 1.0 - np.exp(-y * y) / y * (_ONE_OVER_SQRT_PI - z * _quotient(_ERF_LARGE, z))
+    return np.copysign(result, x).reshape(array.shape).astype(array.dtype)
+
+
+# %%
+from math import erf as reference_erf
+
+points = np.linspace(-7.0, 7.0, 2001)
+error = np.abs(_erf_forward(points) - [reference_erf(point) for point in points])
+assert error.max() < 4e-16, error.max()
+assert _erf_forward(np.array([np.inf, -np.inf, 0.0])).tolist() == [1.0, -1.0, 0.0]
+
+# %% [markdown]
+# `clip(low, high)` cuts values off at two limits. The limits are params, not inputs: nobody learns them. They are turned
+# into the array's own dtype first, or a Python float beside a `float32` array could widen the result under old versions
+# of NumPy.
+#
+# Functions such as `exp` make no sense for integers, so integers are turned into `float32` first.
+
+
+# %%
+#| export
+def _clip_forward(array: _Array, low: float | None, high: float | None) -> Any:
+    kind = array.dtype.type
+    if low is not None:
+        array = np.maximum(array, kind(low))
+    return array if high is None else np.minimum(array, kind(high))
+
+
+_EXP = Primitive("exp", np.exp)
+_LOG = Primitive("log", np.log)
+_SQRT = Primitive("sqrt", np.sqrt)
+_TANH = Primitive("tanh", np.tanh)
+_ERF = Primitive("erf", _erf_forward)
+_SIN = Primitive("sin", np.sin)
+_COS = Primitive("cos", np.cos)
+_CLIP = Primitive("clip", _clip_forward)
+
+
+class _Functions(_Arithmetic):
+    """Third rung: functions of one element."""
+
+    __slots__ = ()
+
+    def exp(self) -> "Tensor":
+        """Return e to the power of every element."""
+        return apply(_EXP, _as_float(self))
+
+    def log(self) -> "Tensor":
+        """Return the natural logarithm of every element (-inf at 0, NaN below)."""
+        return apply(_LOG, _as_float(self))
+
+    def sqrt(self) -> "Tensor":
+        """Return the square root of every element (NaN below 0)."""
+        return apply(_SQRT, _as_float(self))
+
+    def tanh(self) -> "Tensor":
+        """Return the hyperbolic tangent of every element."""
+        return apply(_TANH, _as_float(self))
+
+    def erf(self) -> "Tensor":
+        """Return the error function of every element (W. J. Cody, Math. Comp. 23, 1969)."""
+        return apply(_ERF, _as_float(self))
+
+    def sin(self) -> "Tensor":
+        """Return the sine of every element, in radians."""
+        return apply(_SIN, _as_float(self))
+
+    def cos(self) -> "Tensor":
+        """Return the cosine of every element, in radians."""
+        return apply(_COS, _as_float(self))
+
+    def abs(self) -> "Tensor":
+        """Return the absolute value of every element."""
+        return apply(_ABSOLUTE, self)
+
+    def clip(self, low: float | None = None, high: float | None = None) -> "Tensor":
+        """Cut every element off at two limits.
+
+        Args:
+            low: The smallest value allowed, or None for no limit.
+            high: The largest value allowed, or None for no limit.
+
+        Raises:
+            ValueError: If both limits are None, one is NaN, or low exceeds high.
+        """
+        limits = [limit for limit in (low, high) if limit is not None]
+        if not limits or not all(first <= second for first, second in zip(limits, limits[-1:] * 2, strict=False)):
+            raise ValueError(f"clip expects low <= high, at least one of them a number, found {low} and {high}")
+        source: _Storage = self
+        for limit in limits:
+            source = _cast(source, _common_dtype(source._data.dtype, _scalar_dtype(limit, source._data.dtype)))
+        return apply(_CLIP, source, low=low, high=high)
+
+    def astype(self, dtype: npt.DTypeLike) -> "Tensor":
+        """Return a tensor with the elements converted to `dtype`.
+
+        Raises:
+            TypeError: If tensors cannot hold `dtype`.
+        """
+        return apply(_ASTYPE, self, dtype=_checked_dtype(dtype))
+
+
+# %% [markdown]
+# ## 6. Reductions
+#
+# A reduction takes one or several axes away. `axis` says **which axis disappears**, which is the opposite of how many
+# people read it at first:
+#
+#     x of shape (2, 3):   [[1, 2, 3],
+#                           [4, 5, 6]]
+#
+#     x.sum(axis=0)                 -> [5, 7, 9]        shape (3,)    the 2 is gone
+#     x.sum(axis=1)                 -> [6, 15]          shape (2,)    the 3 is gone
+#     x.sum(axis=1, keepdims=True)  -> [[6], [15]]      shape (2, 1)  ready to broadcast against x
+#     x.sum()                       -> 21               shape ()
+#
+# `mean` and `var` are compositions of the others, so nobody needs to write a derivative for them:
+#
+# $$\operatorname{mean}(x) = \frac{1}{n}\sum_i x_i, \qquad
+#   \operatorname{var}(x) = \frac{1}{n - d}\sum_i (x_i - \operatorname{mean}(x))^2$$
+#
+# with $d$ = `ddof`, "delta degrees of freedom": 0 for the variance of these numbers, 1 for an unbiased estimate from a
+# sample. The textbook shortcut $\operatorname{mean}(x^2) - \operatorname{mean}(x)^2$ saves a pass and can cancel
+# catastrophically: for values around $10^4$ in `float32` all digits are lost, and the result may even be negative.
+# (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., section 1.9.)
+#
+# The mean of nothing does not exist: an empty axis is an error instead of a NaN that spreads. The sum of nothing is 0.
+
+
+# %%
+#| export
+def _normalised_axes(axis: _Axes, ndim: int) -> tuple[int, ...] | None:
+    """Return the axes as a tuple of non-negative ints, or None for all axes.
+
+    Raises:
+        TypeError: If an axis is not an int.
+        ValueError: If an axis does not exist or is named twice.
+    """
+    if axis is None:
+        return None
+    axes = axis if isinstance(axis, Sequence) else (axis,)
+    for one in axes:
+        if isinstance(one, bool) or not isinstance(one, (int, np.integer)):
+            raise TypeError(f"an axis is an int, found {one!r}")
+        if not -ndim <= one < ndim:
+            raise ValueError(f"axis {one} does not exist: the tensor has {ndim} axes")
+    normal = tuple(int(one) % ndim for one in axes)
+    if len(set(normal)) != len(normal):
+        raise ValueError(f"an axis is named twice in {axis}")
+    return normal
+
+
+def _count(shape: _Shape, axes: tuple[int, ...] | None) -> int:
+    """Return how many elements a reduction over `axes` puts together."""
+    count = 1
+    for axis in range(len(shape)) if axes is None else axes:
+        count *= shape[axis]
+    return count
+
+
+def _sum_forward(array: _Array, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
+    return np.add.reduce(array, axis=axis, keepdims=keepdims)
+
+
+def _max_forward(array: _Array, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
+    return np.maximum.reduce(array, axis=axis, keepdims=keepdims)
+
+
+def _min_forward(array: _Array, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
+    return np.minimum.reduce(array, axis=axis, keepdims=keepdims)
+
+
+_SUM = Primitive("sum", _sum_forward)
+_MAX = Primitive("max", _max_forward)
+_MIN = Primitive("min", _min_forward)
+
+
+class _Reductions(_Functions):
+    """Fourth rung: operations that take axes away."""
+
+    __slots__ = ()
+
+    def sum(self, axis: _Axes = None, keepdims: bool = False) -> "Tensor":
+        """Return the sum over the given axes.
+
+        Args:
+            axis: The axis or axes to sum over; None for all.
+            keepdims: Keep the summed axes with length 1, so that the result broadcasts against this tensor.
+
+        Returns:
+            The sums; int64 for booleans. The sum of no elements is 0.
+        """
+        return apply(_SUM, self, axis=_normalised_axes(axis, self._data.ndim), keepdims=keepdims)
+
+    def mean(self, axis: _Axes = None, keepdims: bool = False) -> "Tensor":
+        """Return the mean over the given axes, a float; see `sum` for the arguments.
+
+        Raises:
+            ValueError: If there are no elements to average.
+        """
+        dtype = self._data.dtype
+        if dtype == _FLOAT16:  # sums overflow beyond 65504
+            return self.astype(_FLOAT32).mean(axis, keepdims).astype(_FLOAT16)
+        axes = _normalised_axes(axis, self._data.ndim)
+        count = self._counted("mean", axes)
+        source = self if dtype.kind == "f" else self.astype(_FLOAT32)
+        return apply(_SUM, source, axis=axes, keepdims=keepdims) / count
+
+    def var(self, axis: _Axes = None, keepdims: bool = False, ddof: int = 0) -> "Tensor":
+        """Return the variance over the given axes, by the two-pass formula; see `sum` for the arguments.
+
+        Args:
+            axis: The axis or axes to reduce; None for all.
+            keepdims: Keep the reduced axes with length 1.
+            ddof: What is taken off the number of elements in the divisor; 1 gives the unbiased sample variance.
+
+        Raises:
+            ValueError: If there are not more than `ddof` elements.
+        """
+        axes = _normalised_axes(axis, self._data.ndim)
+        count = self._counted("var", axes)
+        if count <= ddof:
+            raise ValueError(f"var with ddof={ddof} needs more than {ddof} elements, found {count}")
+        centred = self - self.mean(axes, keepdims=True)
+        mean_square = (centred * centred).mean(axes, keepdims)
+        return mean_square if ddof == 0 else mean_square * (count / (count - ddof))
+
+    def max(self, axis: _Axes = None, keepdims: bool = False) -> "Tensor":
+        """Return the largest element over the given axes (NaN if there is one); see `sum` for the arguments.
+
+        Raises:
+            ValueError: If there are no elements to compare.
+        """
+        axes = _normalised_axes(axis, self._data.ndim)
+        self._counted("max", axes)
+        return apply(_MAX, self, axis=axes, keepdims=keepdims)
+
+    def min(self, axis: _Axes = None, keepdims: bool = False) -> "Tensor":
+        """Return the smallest element over the given axes (NaN if there is one); see `sum` for the arguments.
+
+        Raises:
+            ValueError: If there are no elements to compare.
+        """
+        axes = _normalised_axes(axis, self._data.ndim)
+        self._counted("min", axes)
+        return apply(_MIN, self, axis=axes, keepdims=keepdims)
+
+    def argmax(self, axis: int | None = None) -> "Tensor":
+        """Return the position (int64) of the first largest element along `axis`, or in the flattened tensor.
+
+        Raises:
+            ValueError: If there are no elements to compare.
+        """
+        return self._position("argmax", np.argmax, axis)
+
+    def argmin(self, axis: int | None = None) -> "Tensor":
+        """Return the position (int64) of the first smallest element along `axis`, or in the flattened tensor.
+
+        Raises:
+            ValueError: If there are no elements to compare.
+        """
+        return self._position("argmin", np.argmin, axis)
+
+    def _position(self, name: str, function: Callable[..., Any], axis: int | None) -> "Tensor":
+        axes = _normalised_axes(axis, self._data.ndim)
+        if axes is not None and len(axes) != 1:
+            raise ValueError(f"{name} expects one axis or None, found {axis}")
+        self._counted(name, axes)
+        found = function(self._data, axis=None if axes is None else axes[0])
+        return _wrap(np.asarray(found, dtype=_INT64))
+
+    def _counted(self, name: str, axes: tuple[int, ...] | None) -> int:
+        count = _count(self._data.shape, axes)
+        if count == 0:
+            raise ValueError(f"{name} of no elements: shape {self._data.shape}, axis {axes}")
+        return count
+
+
+# %%
+assert _normalised_axes(-1, 3) == (2,)
+assert _normalised_axes((0, -1), 3) == (0, 2)
+assert _sum_forward(np.array([[1, 2, 3], [4, 5, 6]]), axis=(0,), keepdims=False).tolist() == [5, 7, 9]
+
+large = np.array([10000.0, 10001.0, 10002.0], dtype=np.float32)
+shortcut = np.mean(large * large) - np.mean(large) ** 2
+two_pass = np.mean((large - np.mean(large)) ** 2)
+assert abs(two_pass - 2 / 3) < 1e-6 < abs(shortcut - 2 / 3)
+
+# %% [markdown]
+# ## 7. Shapes
+#
+# The fifth rung moves no numbers, or hardly any. An array in memory is one long row of numbers plus a recipe: for each
+# axis a length and a *stride*, the distance in memory from one element to the next along that axis. Many operations only
+# write a new recipe for the same memory, a **view**:
+#
+#     x = [[0, 1, 2],        memory 0 1 2 3 4 5     shape (2, 3)   strides (3, 1)
+#          [3, 4, 5]]
+#     x.T                    memory 0 1 2 3 4 5     shape (3, 2)   strides (1, 3)
+#     x.reshape(6)           memory 0 1 2 3 4 5     shape (6,)     strides (1,)
+#     x[0].broadcast_to(4,3) memory 0 1 2 ...       shape (4, 3)   strides (0, 1)
+#
+# A stride of 0 stays in place: that is broadcasting without copying. (Strides are counted in elements here; NumPy counts
+# bytes.)
+#
+# A view shares its numbers with the original: writing to one changes the other. And `reshape` is not `transpose`: a
+# `(2, 3)` tensor reshaped to `(3, 2)` keeps the order of the numbers in memory, its transpose does not. To confuse the
+# two raises no error; the image of a cat becomes noise.
+
+
+# %%
+#| export
+def _normalised_shape(shape: tuple[Any, ...], size: int) -> _Shape:
+    """Return the target of a reshape of `size` elements as a tuple of ints, with -1 worked out."""
+    lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+    target = tuple(_length(length, -1) for length in lengths)
+    known = _count(tuple(length for length in target if length != -1), None)
+    unknown = target.count(-1)
+    if unknown > 1 or (unknown and (known == 0 or size % known)) or (not unknown and known != size):
+        raise ValueError(f"{size} elements do not fit shape {target}")
+    return tuple(size // known if length == -1 else length for length in target)
+
+
+def _length(value: Any, smallest: int = 0) -> int:
+    """Return `value` as the length of an axis."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"a shape is made of ints, found {value!r}")
+    if value < smallest:
+        raise ValueError(f"the length of an axis cannot be {value}")
+    return int(value)
+
+
+def _shape_of(shape: Any) -> _Shape:
+    """Return a shape that was given as an int or as a sequence of ints."""
+    return tuple(_length(length) for length in (shape if isinstance(shape, Sequence) else (shape,)))
+
+
+def _transpose_forward(array: _Array, axes: tuple[int, ...]) -> Any:
+    return array.transpose(axes)
+
+
+def _reshape_forward(array: _Array, shape: _Shape) -> Any:
+    return array.reshape(shape)
+
+
+def _broadcast_to_forward(array: _Array, shape: _Shape) -> Any:
+    return np.broadcast_to(array, shape)
+
+
+_TRANSPOSE = Primitive("transpose", _transpose_forward)
+_RESHAPE = Primitive("reshape", _reshape_forward)
+_BROADCAST_TO = Primitive("broadcast_to", _broadcast_to_forward)
+
+# %%
+assert _normalised_shape((2, -1), 6) == (2, 3)
+assert _normalised_shape(((3, 2),), 6) == (3, 2)
+grid = np.arange(6).reshape(2, 3)
+assert _transpose_forward(grid, (1, 0)).tolist() == [[0, 3], [1, 4], [2, 5]]
+assert _reshape_forward(grid, (3, 2)).tolist() == [[0, 1], [2, 3], [4, 5]]
+
+# %% [markdown]
+# **Padding** puts a border of constant values around a tensor. **Windows** is the operation behind convolution and
+# pooling: it lays a small frame over an image at every position and collects what the frame shows. For images
+# `x` of shape $(N, C, H, W)$ and a kernel of $k_h \times k_w$ places,
+#
+# $$\text{windows}[n, c, i, j, p, q] = x[n, c,\; i\, s_h + p\, d_h,\; j\, s_w + q\, d_w]$$
+#
+# where the *stride* $s$ is the step from one frame to the next and the *dilation* $d$ the step between the places
+# within a frame. The frame spans $d_h(k_h - 1) + 1$ rows, so there are
+#
+# $$O_h = \left\lfloor \frac{H - d_h(k_h - 1) - 1}{s_h} \right\rfloor + 1$$
+#
+# positions (Dumoulin and Visin, *A guide to convolution arithmetic for deep learning*, 2016), and likewise for columns.
+# Look at the index formula: it is linear in $i, j, p, q$. So this, too, is only a recipe of strides, a view with
+# six axes, and no Python loop visits a pixel:
+#
+#     image row      0 1 2 3 4        kernel 3, stride 2:   [[0, 1, 2],
+#                                                            [2, 3, 4]]
+#
+# The 2 appears twice in the view and once in memory. Writing to such a view would change several places at once, so it is read-only.
+
+
+# %%
+#| export
+def _pad_forward(array: _Array, widths: tuple[tuple[int, int], ...], value: float) -> _Array:
+    shape = tuple(before + length + after for length, (before, after) in zip(array.shape, widths, strict=True))
+    result = np.full(shape, value, dtype=array.dtype)
+    result[
+        tuple(slice(before, before + length) for length, (before, _) in zip(array.shape, widths, strict=True))
+    ] = array
+    return result
+
+
+def _windows_forward(
+    array: _Array, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> _Array:
+    n, c, h, w = array.shape
+    step_n, step_c, step_h, step_w = array.strides
+    rows = (h - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
+    columns = (w - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
+    return np.lib.stride_tricks.as_strided(
+        array,
+        shape=(n, c, rows, columns, *kernel),
+        strides=(
+            step_n, step_c, step_h * stride[0], step_w * stride[1], step_h * dilation[0], step_w * dilation[1],
+        ),
+        writeable=False,
+    )  # fmt: skip
+
+
+_PAD = Primitive("pad", _pad_forward)
+_WINDOWS = Primitive("windows", _windows_forward)
+
+
+def _pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
+    """Return a positive int or a pair of them as a pair (rows, columns)."""
+    pair = tuple(value) if isinstance(value, Sequence) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f"{name} is one int or a pair (rows, columns), found {value!r}")
+    return _length(pair[0], 1), _length(pair[1], 1)
+
+
+class _Shaping(_Reductions):
+    """Fifth rung: the same numbers in another arrangement."""
+
+    __slots__ = ()
+
+    @property
+    def T(self) -> "Tensor":  # noqa: N802  # the mathematical sign
+        """The tensor with its axes in reverse order: the transposed matrix."""
+        return self.transpose()
+
+    def transpose(self, *axes: Any) -> "Tensor":
+        """Return the tensor with its axes in another order.
+
+        Args:
+            *axes: For every axis of the result, the axis of this tensor it comes from, as ints or as one sequence.
+                Without any, the order is reversed.
+
+        Raises:
+            ValueError: If not every axis is named exactly once.
+        """
+        ndim = self._data.ndim
+        if not axes or axes == (None,):
+            return apply(_TRANSPOSE, self, axes=tuple(range(ndim - 1, -1, -1)))
+        order = _normalised_axes(axes[0] if len(axes) == 1 and isinstance(axes[0], Sequence) else axes, ndim)
+        if order is None or len(order) != ndim:
+            raise ValueError(f"transpose expects each of {ndim} axes once, found {axes}")
+        return apply(_TRANSPOSE, self, axes=order)
+
+    def permute(self, *axes: Any) -> "Tensor":
+        """Return the tensor with its axes in the given order; the same as `transpose(*axes)`."""
+        return self.transpose(*axes)
+
+    def swapaxes(self, first: int, second: int) -> "Tensor":
+        """Return the tensor with two axes exchanged."""
+        (a,) = _normalised_axes(first, self._data.ndim) or ()
+        (b,) = _normalised_axes(second, self._data.ndim) or ()
+        order = list(range(self._data.ndim))
+        order[a], order[b] = b, a
+        return apply(_TRANSPOSE, self, axes=tuple(order))
+
+    def reshape(self, *shape: Any) -> "Tensor":
+        """Return the elements, in the same order, in another shape.
+
+        Args:
+            *shape: The new lengths, as ints or as one sequence. One of them may be -1: it is worked out.
+
+        Raises:
+            ValueError: If the number of elements does not fit.
+        """
+        return apply(_RESHAPE, self, shape=_normalised_shape(shape, self._data.size))
+
+    def flatten(self, start: int = 0) -> "Tensor":
+        """Return the tensor with the axes from `start` on made into one; `flatten(1)` keeps the batch axis."""
+        shape = self._data.shape
+        if start == 0:
+            return apply(_RESHAPE, self, shape=(self._data.size,))
+        (first,) = _normalised_axes(start, len(shape)) or ()
+        return apply(_RESHAPE, self, shape=(*shape[:first], _count(shape[first:], None)))
+
+    def expand_dims(self, axis: int) -> "Tensor":
+        """Return the tensor with a new axis of length 1, which stands at position `axis` of the result."""
+        shape = list(self._data.shape)
+        (position,) = _normalised_axes(axis, len(shape) + 1) or ()
+        shape.insert(position, 1)
+        return apply(_RESHAPE, self, shape=tuple(shape))
+
+    def squeeze(self, axis: _Axes = None) -> "Tensor":
+        """Return the tensor without the given axes of length 1; without all of them for None.
+
+        Raises:
+            ValueError: If a given axis has another length than 1.
+        """
+        shape = self._data.shape
+        axes = _normalised_axes(axis, len(shape))
+        if axes is None:
+            return apply(_RESHAPE, self, shape=tuple(length for length in shape if length != 1))
+        if any(shape[one] != 1 for one in axes):
+            raise ValueError(f"squeeze takes away axes of length 1, found axis {axis} of shape {shape}")
+        return apply(_RESHAPE, self, shape=tuple(length for i, length in enumerate(shape) if i not in axes))
+
+    def broadcast_to(self, *shape: Any) -> "Tensor":
+        """Return the tensor stretched to `shape` by the rules of broadcasting, without copying.
+
+        Raises:
+            ValueError: If this tensor does not broadcast to `shape`.
+        """
+        target = _shape_of(shape[0] if len(shape) == 1 else shape)
+        try:
+            return apply(_BROADCAST_TO, self, shape=target)
+        except ValueError:
+            raise ValueError(f"shape {self._data.shape} does not broadcast to {target}") from None
+
+    def pad(self, widths: Sequence[Sequence[int]], value: float = 0.0) -> "Tensor":
+        """Return the tensor with a border of constant values.
+
+        Args:
+            widths: For every axis a pair: how many elements to add before and after.
+            value: What the border is filled with.
+
+        Raises:
+            ValueError: If there is not one pair of non-negative ints per axis.
+            TypeError: If a width is not an int, or the value does not fit the dtype.
+        """
+        pairs = tuple(tuple(_length(width) for width in pair) for pair in widths)
+        if len(pairs) != self._data.ndim or any(len(pair) != 2 for pair in pairs):
+            raise ValueError(f"pad expects a pair (before, after) for each of {self._data.ndim} axes, found {widths}")
+        _check_storable(_scalar_dtype(value, self._data.dtype), self._data.dtype)
+        return apply(_PAD, self, widths=pairs, value=value)
+
+    def windows(
+        self, kernel: int | Sequence[int], stride: int | Sequence[int] = 1, dilation: int | Sequence[int] = 1
+    ) -> "Tensor":
+        """Return every kernel-sized window of a batch of images, as a read-only view.
+
+        Args:
+            kernel: Rows and columns of a window; one int for both.
+            stride: Steps from one window to the next.
+            dilation: Steps between the places within a window.
+
+        Returns:
+            Shape (N, C, OH, OW, KH, KW) for this tensor's shape (N, C, H, W); see Dumoulin and Visin (2016) for OH.
+
+        Raises:
+            ValueError: If this tensor has not four axes, a number is not positive, or the window exceeds the image.
+        """
+        if self._data.ndim != 4:
+            raise ValueError(f"windows expects a tensor of shape (N, C, H, W), found shape {self._data.shape}")
+        pairs = _pair(kernel, "kernel"), _pair(stride, "stride"), _pair(dilation, "dilation")
+        span = tuple(d * (k - 1) + 1 for k, d in zip(pairs[0], pairs[2], strict=True))
+        if span[0] > self._data.shape[2] or span[1] > self._data.shape[3]:
+            raise ValueError(f"a window that spans {span} does not fit images of {self._data.shape[2:]}")
+        return apply(_WINDOWS, self, kernel=pairs[0], stride=pairs[1], dilation=pairs[2])
+
+
+# %%
+row = np.arange(5.0).reshape(1, 1, 1, 5)
+assert _windows_forward(row, (1, 3), (1, 2), (1, 1))[0, 0, 0, :, 0].tolist() == [[0, 1, 2], [2, 3, 4]]
+assert _windows_forward(row, (1, 2), (1, 1), (1, 3))[0, 0, 0, :, 0].tolist() == [[0, 3], [1, 4]]
+assert _pad_forward(np.array([1.0, 2.0]), ((1, 2),), 9.0).tolist() == [9, 1, 2, 9, 9]
+
+# %% [markdown]
+# ## 8. Indexing
+#
+# The last rung but one. There are two kinds of index, and they differ in more than looks:
+#
+# | index | example | result |
+# |---|---|---|
+# | basic: ints, slices, `None`, `...` | `x[0]`, `x[:, 1:3]` | a view |
+# | advanced: integer or boolean arrays | `x[[2, 0, 0]]`, `x[x > 0]` | a copy |
+#
+# With integer arrays one can pick an element for every row: `logits[rows, labels]` with `rows = arange(n)` gives, for
+# each example, the score of its true class. Cross-entropy needs just this; and an embedding table is `table[tokens]`.
+#
+# Index arrays are copied when they are used: a recorder keeps the index, and a data loader may reuse its buffer for the
+# next batch.
+#
+# **Writing in place**, `x[0] = 5.0`, is allowed where it cannot falsify a record. If `x` was computed by a recorded
+# operation, the note "x is the exp of y" would become a lie, so that is refused. Writing a recorded value *into* a tensor
+# would lose its record, so that is refused too. `where` and `concatenate` do the same jobs without overwriting.
+
+
+# %%
+#| export
+_BASIC_INDEX_TYPES = (int, slice, type(None), type(Ellipsis))
+
+
+def _plain_index(index: Any) -> Any:
+    """Return an index that NumPy understands: tensors and lists become new arrays."""
+    if type(index) in _BASIC_INDEX_TYPES:
+        return index
+    if isinstance(index, tuple):
+        return tuple([_plain_index(part) for part in index])
+    if isinstance(index, _Storage):
+        index = index._data
+    if isinstance(index, (list, np.ndarray)):
+        array = np.array(index)
+        if array.size == 0 and isinstance(index, list):
+            array = array.astype(_INT64)
+        if array.dtype.kind not in "biu":
+            raise TypeError(f"an index array holds ints or bools, found dtype {array.dtype}")
+        return array
+    return index
+
+
+def _getitem_forward(array: _Array, index: Any) -> Any:
+    return array[index]
+
+
+_GETITEM = Primitive("getitem", _getitem_forward)
+
+
+class _Indexing(_Shaping):
+    """Sixth rung: reading and writing parts."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> "Tensor":
+        return apply(_GETITEM, self, index=_plain_index(index))
+
+    def __setitem__(self, index: Any, value: object) -> None:
+        if self.origin is not None:
+            raise RuntimeError(
+                "this tensor was computed by a recorded operation, and writing into it would falsify the record: "
+                "use where() or concatenate(), or write into detach() of it if no gradient is wanted"
+            )
+        if isinstance(value, _Storage) and value.origin is not None:
+            raise RuntimeError(
+                "the assigned tensor was computed by a recorded operation, and the record would be lost: "
+                "use where(), stack() or concatenate(), or assign detach() of it if no gradient is wanted"
+            )
+        array = value._data if isinstance(value, _Storage) else np.asarray(value)
+        if isinstance(value, _SCALAR_TYPES):
+            _check_storable(_scalar_dtype(value, self._data.dtype), self._data.dtype)
+        else:
+            _check_storable(array.dtype, self._data.dtype)
+        self._data[_plain_index(index)] = array
+        self.version += 1
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        return iter([self[i] for i in range(len(self))])
+
+
+# %% [markdown]
+# ## 9. The tensor
+#
+# The top rung has nothing left to do but to say what the whole is. (`__weakref__` allows others to refer to a tensor
+# without keeping it alive; `Self` in the annotation of a copy would be the same idea for types.)
+
+
+# %%
+#| export
+class Tensor(_Indexing):
+    """An n-dimensional array of numbers whose operations can be recorded, and therefore differentiated.
+
+    Args:
+        data: A number, nested sequences of numbers, a NumPy array or another tensor. It is always copied.
+        dtype: The type of the elements. By default Python floats become float32, ints int64, bools bool, and NumPy
+            arrays keep their dtype.
+        requires_grad: Whether the gradient with respect to this tensor is wanted in `.grad`.
+
+    Attributes:
+        data: The NumPy array that holds the values.
+        requires_grad: See above.
+        grad: The gradient, a tensor of the same shape, or None as long as none was computed.
+        origin: Belongs to whoever records operations; None for a tensor that was not computed by a recorded one.
+        version: How often the values were overwritten in place.
+
+    Raises:
+        TypeError: If the data are not numbers, or a gradient is wanted for integers.
+        ValueError: If nested sequences have unequal lengths.
+    """
+
+    __slots__ = ("__weakref__",)
+
+
+# %% [markdown]
+# Try it. The first cell is the example of broadcasting from above.
+
+# %%
+x = Tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+bias = Tensor([10.0, 20.0, 30.0])
+assert (x + bias).tolist() == [[11.0, 22.0, 33.0], [14.0, 25.0, 36.0]]
+assert (x * 2.0).dtype == np.float32  # scalars are weak
+assert (Tensor([1, 2]) / 2).tolist() == [0.5, 1.0]
+assert (np.ones(3) * Tensor([1.0, 2.0, 3.0])).tolist() == [1.0, 2.0, 3.0]
+assert (x > 2).tolist() == [[False, False, True], [True, True, True]]
+assert repr(Tensor([1.0, 2.5])) == "Tensor([1. , 2.5], shape=(2,), dtype=float32)"
+
+try:
+    x + Tensor([1.0, 2.0])
+except ValueError as error:
+    assert "(2, 3) and (2,) do not broadcast" in str(error)
+else:
+    raise AssertionError("shapes that do not fit must be refused")
+
+# %%
+assert (x @ x.T).tolist() == [[14.0, 32.0], [32.0, 77.0]]
+assert (bias @ bias).item() == 1400.0
+assert x.sum(axis=0).tolist() == [5.0, 7.0, 9.0]
+assert x.mean(axis=1, keepdims=True).tolist() == [[2.0], [5.0]]
+assert abs(x.var().item() - 35 / 12) < 1e-6
+assert x.argmax(axis=1).tolist() == [2, 2]
+assert x.reshape(3, -1).shape == (3, 2) and x.expand_dims(0).shape == (1, 2, 3)
+assert x[1, [0, 2]].tolist() == [4.0, 6.0]
+assert x[x > 4.5].tolist() == [5.0, 6.0]
+
+# %% [markdown]
+# Now the door. A recorder that merely lists the names shows what a softmax is made of:
+
+
+# %%
+class Listener:
+    """Writes down the name of every primitive it sees."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def record(self, primitive, inputs, output, params) -> None:
+        self.names.append(primitive.name)
+
+    def backward(self, tensor, gradient) -> None:
+        raise NotImplementedError
+
+
+listener = Listener()
+previous = set_recorder(listener)
+exponentials = (x - x.max(axis=1, keepdims=True)).exp()
+softmax = exponentials / exponentials.sum(axis=1, keepdims=True)
+set_recorder(previous)
+assert listener.names == ["max", "subtract", "exp", "sum", "divide"]
+assert abs(softmax.sum().item() - 2.0) < 1e-6
+
+# %% [markdown]
+# ## 10. Making tensors
+#
+# Functions that make tensors from nothing. Random ones take a *generator*: the number 7 gives the same numbers today
+# and tomorrow, and so an experiment can be repeated. A `np.random.Generator` continues where it stands, which is what
+# one wants when many tensors are drawn one after the other. A common mistake is to pass the same number for every layer: all
+# layers start with the same weights.
+
+
+# %%
+#| export
+def tensor(data: object, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """Make a tensor from data; the same as `Tensor(data, dtype, requires_grad)`."""
     return Tensor(data, dtype, requires_grad)
 
 
-def _filled(array: _Array, requires_grad: bool) -> Tensor:
-    """Wrap a fresh array, with the constructor's check of `requires_grad`."""
-    _number_type(array.dtype)
-    made = _wrap(array)
-    if requires_grad and array.dtype.kind != "f":
-        raise TypeError(f"only floating tensors can require gradients; found dtype {array.dtype}")
-    made.requires_grad = requires_grad
-    return made
+def _made(array: _Array, requires_grad: bool) -> Tensor:
+    """Wrap an array that nobody else holds."""
+    result = _wrap(_checked_array(array))
+    result.requires_grad = requires_grad
+    return result
 
 
-def zeros(shape: int | Sequence[int], dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+def zeros(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
     """Make a tensor of zeros."""
-    return _filled(np.zeros(_shape_of((shape,)), dtype), requires_grad)
+    return _made(np.zeros(_shape_of(shape), dtype), requires_grad)
 
 
-def ones(shape: int | Sequence[int], dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+def ones(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
     """Make a tensor of ones."""
-    return _filled(np.ones(_shape_of((shape,)), dtype), requires_grad)
+    return _made(np.ones(_shape_of(shape), dtype), requires_grad)
 
 
 def full(
-    shape: int | Sequence[int],
-    value: bool | int | float,
-    dtype: DTypeLike | None = None,
-    requires_grad: bool = False,
+    shape: int | Sequence[int], value: float, dtype: npt.DTypeLike = None, requires_grad: bool = False
 ) -> Tensor:
-    """Make a tensor that holds `value` everywhere; the dtype follows from `value` unless given."""
-    kind = _to_array(value, None).dtype if dtype is None else dtype
-    return _filled(np.full(_shape_of((shape,)), value, kind), requires_grad)
+    """Make a tensor filled with one value; its dtype is that of `Tensor(value)` if none is given."""
+    filling = _new_array(value, dtype)
+    if filling.ndim:
+        raise ValueError(f"full expects one number, found shape {filling.shape}")
+    return _made(np.full(_shape_of(shape), filling), requires_grad)
 
 
-def eye(rows: int, columns: int | None = None, dtype: DTypeLike = np.float32) -> Tensor:
-    """Make a matrix with ones on the diagonal and zeros elsewhere."""
-    return _filled(np.eye(rows, columns, dtype=dtype), False)
+def eye(rows: int, columns: int | None = None, dtype: npt.DTypeLike = np.float32) -> Tensor:
+    """Make a matrix with ones on the diagonal and zeros elsewhere (square if `columns` is not given)."""
+    return _made(np.eye(_length(rows), None if columns is None else _length(columns), dtype=dtype), False)
 
 
-def arange(
-    start: float, stop: float | None = None, step: float = 1, dtype: DTypeLike | None = None
-) -> Tensor:
-    """Make start, start + step, ... up to but without `stop`; `arange(n)` counts from 0.
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: npt.DTypeLike = None) -> Tensor:
+    """Make the numbers from `start` up to, but not including, `stop`, like Python's range.
 
-    Ints give int64, floats float32, unless `dtype` is given."""
-    first, last = (0, start) if stop is None else (start, stop)
+    Args:
+        start: The first number; with no `stop` given, the end, and the first number is 0.
+        stop: The end, not included.
+        step: The distance between two numbers.
+        dtype: By default int64 if all three are ints, else float32.
+
+    Raises:
+        ValueError: If `step` is 0.
+    """
     if step == 0:
-        raise ValueError("arange needs a step other than 0")
-    whole = all(isinstance(each, _INTEGERS) for each in (first, last, step))
-    return _filled(
-        np.arange(first, last, step, dtype=dtype or (_DEFAULT_INT if whole else _DEFAULT_FLOAT)), False
-    )
+        raise ValueError("arange expects a step other than 0")
+    first, last = (0, start) if stop is None else (start, stop)
+    whole = all(isinstance(number, (int, np.integer)) for number in (first, last, step))
+    wanted = (_INT64 if whole else _FLOAT32) if dtype is None else _checked_dtype(dtype)
+    return _made(np.arange(first, last, step).astype(wanted), False)
 
 
-def linspace(start: float, stop: float, count: int, dtype: DTypeLike = np.float32) -> Tensor:
-    """Make `count` evenly spaced values from `start` to `stop`, both included."""
-    return _filled(np.linspace(start, stop, count, dtype=dtype), False)
+def linspace(start: float, stop: float, count: int, dtype: npt.DTypeLike = np.float32) -> Tensor:
+    """Make `count` evenly spaced numbers from `start` to `stop`, both included."""
+    return _made(np.linspace(start, stop, _length(count)).astype(_checked_dtype(dtype)), False)
 
 
-def zeros_like(other: Tensor, dtype: DTypeLike | None = None) -> Tensor:
-    """Make zeros with the shape (and, unless given, the dtype) of `other`."""
+def zeros_like(other: Tensor, dtype: npt.DTypeLike = None) -> Tensor:
+    """Make a tensor of zeros with the shape, and by default the dtype, of another."""
     return zeros(other.shape, other.dtype if dtype is None else dtype)
 
 
-def ones_like(other: Tensor, dtype: DTypeLike | None = None) -> Tensor:
-    """Make ones with the shape (and, unless given, the dtype) of `other`."""
+def ones_like(other: Tensor, dtype: npt.DTypeLike = None) -> Tensor:
+    """Make a tensor of ones with the shape, and by default the dtype, of another."""
     return ones(other.shape, other.dtype if dtype is None else dtype)
 
 
 def rand(
     shape: int | Sequence[int],
     rng: np.random.Generator | int | None = None,
-    dtype: DTypeLike = np.float32,
+    dtype: npt.DTypeLike = np.float32,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Draw uniformly from [0, 1).
+    """Make random numbers, evenly distributed from 0 (included) to 1 (not included).
 
     Args:
-        shape: Shape of the result.
-        rng: A generator, a seed, or None for a stream that differs on every call.
-        dtype: A floating dtype.
-        requires_grad: As for `Tensor`.
+        shape: The shape of the tensor.
+        rng: A NumPy generator, or a seed for a new one; None for numbers that differ every time.
+        dtype: A float dtype.
+        requires_grad: Whether the gradient with respect to the tensor is wanted.
+
+    Raises:
+        TypeError: If `dtype` is not a float dtype.
     """
-    return _drawn(_generator(rng).random, shape, dtype, requires_grad)
+    drawn, wanted = _random_dtypes(dtype)
+    array = np.random.default_rng(rng).random(_shape_of(shape), dtype=drawn)
+    return _made(array.astype(wanted, copy=False), requires_grad)
 
 
 def randn(
     shape: int | Sequence[int],
     rng: np.random.Generator | int | None = None,
-    dtype: DTypeLike = np.float32,
+    dtype: npt.DTypeLike = np.float32,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Draw from the normal distribution with mean 0 and variance 1; arguments as for `rand`."""
-    return _drawn(_generator(rng).standard_normal, shape, dtype, requires_grad)
+    """Make random numbers from the normal distribution with mean 0 and variance 1; see `rand` for the arguments."""
+    drawn, wanted = _random_dtypes(dtype)
+    array = np.random.default_rng(rng).standard_normal(_shape_of(shape), dtype=drawn)
+    return _made(array.astype(wanted, copy=False), requires_grad)
 
 
-def _drawn(
-    draw: Callable[..., Any], shape: int | Sequence[int], dtype: DTypeLike, requires_grad: bool
-) -> Tensor:
-    kind = _number_type(dtype)
-    if kind.kind != "f":
-        raise TypeError(f"random tensors are floating; found dtype {kind}")
-    # float16 is rounded from float32; rounding may give 1.0, which rand promises not to return.
-    values = draw(_shape_of((shape,)), dtype=np.float64 if kind == np.float64 else np.float32)
-    values = np.asarray(values)
-    if kind == np.float16:
-        small = values.astype(kind)
-        below = np.nextafter(kind.type(1), kind.type(0))
-        values = np.where((small == 1) & (values < 1), below, small)
-    return _filled(values, requires_grad)
+def _random_dtypes(dtype: npt.DTypeLike) -> tuple[Any, np.dtype[Any]]:
+    """Return the dtype in which NumPy can draw, and the one that is wanted."""
+    wanted = _checked_dtype(dtype)
+    if wanted.kind != "f":
+        raise TypeError(f"random numbers are floats, found dtype {wanted}")
+    return (_FLOAT32 if wanted == _FLOAT16 else wanted), wanted
+
+
+# %%
+assert zeros((2, 3)).shape == (2, 3) and zeros(3).dtype == np.float32
+assert arange(4).tolist() == [0, 1, 2, 3] and arange(0.0, 1.0, 0.25).dtype == np.float32
+assert (randn(5, rng=7) == randn(5, rng=7)).min()
+generator = np.random.default_rng(7)
+assert not (randn(5, generator) == randn(5, generator)).min()
+
+# %% [markdown]
+# ## 11. Joining and choosing
+#
+# Three functions take several tensors on an equal footing, so they are functions and not methods:
+#
+#     concatenate([a, b], axis=0)   (2, 3) and (4, 3)  -> (6, 3)      along an axis that exists
+#     stack([a, b], axis=0)         (3,) and (3,)      -> (2, 3)      along a new axis
+#     where(condition, a, b)        a where the condition is true, else b; broadcasting
+#
+# `where` evaluates *both* branches. `where(x > 0, x.log(), 0.0)` still computes the logarithm of the negative elements; the
+# NaN is dropped from the value, but in a gradient it comes back as $0 \cdot \text{NaN}$. The cure is to make the input safe
+# first: `where(x > 0, where(x > 0, x, 1.0).log(), 0.0)`.
+
+
+# %%
+#| export
+def _concatenate_forward(*arrays: _Array, axis: int) -> Any:
+    return np.concatenate(arrays, axis=axis)
+
+
+def _stack_forward(*arrays: _Array, axis: int) -> Any:
+    return np.stack(arrays, axis=axis)
+
+
+_CONCATENATE = Primitive("concatenate", _concatenate_forward)
+_STACK = Primitive("stack", _stack_forward)
+_WHERE = Primitive("where", np.where)
+
+
+def _same_dtype(tensors: Sequence[Tensor], name: str) -> list[_Storage]:
+    """Bring the tensors of a list to one dtype."""
+    parts = list(tensors)
+    for part in parts:
+        if not isinstance(part, Tensor):
+            raise TypeError(f"{name} expects a sequence of tensors, found one of {type(part).__name__}")
+    if not parts:
+        raise ValueError(f"{name} expects at least one tensor, found none")
+    dtype = parts[0].dtype
+    for part in parts[1:]:
+        if part.dtype != dtype:
+            dtype = _common_dtype(dtype, part.dtype)
+    return [_cast(part, dtype) for part in parts]
 
 
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Join tensors along an existing axis; all other axes must agree.
+    """Join tensors along an axis that they have.
+
+    Args:
+        tensors: At least one tensor; all shapes equal except along `axis`.
+        axis: Where they are joined.
 
     Raises:
-        ValueError: No tensors, 0-d tensors, or shapes that do not fit.
-        TypeError: Something in the sequence is not a Tensor.
+        ValueError: If there are no tensors or the shapes do not fit.
+        TypeError: If something in the sequence is not a tensor.
     """
-    items = _tensors(tensors, "concatenate")
-    if items[0].ndim == 0:
-        raise ValueError("concatenate needs tensors with at least one axis; use stack for 0-d tensors")
-    return apply(PRIMITIVES["concatenate"], *items, axis=_axis_number(axis, items[0].ndim))
+    parts = _same_dtype(tensors, "concatenate")
+    (position,) = _normalised_axes(axis, parts[0].ndim) or ()
+    rests = {(part.shape[:position], part.shape[position + 1 :]) for part in parts}
+    if len({part.ndim for part in parts}) > 1 or len(rests) > 1:
+        raise ValueError(f"concatenate: shapes differ outside axis {axis}: {[part.shape for part in parts]}")
+    return apply(_CONCATENATE, *parts, axis=position)
 
 
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Join tensors of one shape along a new axis at position `axis` of the result.
+    """Join tensors of equal shape along a new axis, which stands at position `axis` of the result.
 
     Raises:
-        ValueError: No tensors, or different shapes.
-        TypeError: Something in the sequence is not a Tensor.
+        ValueError: If there are no tensors or the shapes differ.
+        TypeError: If something in the sequence is not a tensor.
     """
-    items = _tensors(tensors, "stack")
-    return apply(PRIMITIVES["stack"], *items, axis=_axis_number(axis, items[0].ndim + 1))
+    parts = _same_dtype(tensors, "stack")
+    if len({part.shape for part in parts}) > 1:
+        raise ValueError(f"stack expects equal shapes, found {[part.shape for part in parts]}")
+    (position,) = _normalised_axes(axis, parts[0].ndim + 1) or ()
+    return apply(_STACK, *parts, axis=position)
 
 
-def _tensors(tensors: Sequence[Tensor], name: str) -> list[Tensor]:
-    items = list(tensors)
-    if not items:
-        raise ValueError(f"{name} needs at least one tensor")
-    for each in items:
-        if not isinstance(each, Tensor):
-            raise TypeError(f"{name} joins tensors; found {type(each).__name__}")
-    return items
-
-
-def where(condition: Tensor | _Array | bool, a: Any, b: Any) -> Tensor:
-    """Choose elementwise: `a` where `condition` holds, `b` elsewhere.
+def where(condition: Tensor | _Array, a: Tensor | _Array | float, b: Tensor | _Array | float) -> Tensor:
+    """Choose, element by element, from `a` where the condition is true and from `b` where it is not.
 
     Args:
-        condition: Bools; broadcasts with `a` and `b`.
-        a: Tensor, array or number.
-        b: Tensor, array or number.
-
-    Returns:
-        A tensor of the broadcast shape and the common dtype of `a` and `b`.
+        condition: Booleans.
+        a: What to take where the condition is true.
+        b: What to take where it is false. All three broadcast against each other.
 
     Raises:
-        TypeError: The condition is not bool, or an operand is not numeric.
+        TypeError: If the condition is not made of booleans, or `a` or `b` is not a number.
+        ValueError: If the shapes do not broadcast.
     """
-    mask = condition if isinstance(condition, Tensor) else Tensor(condition)
-    left = (
-        a
-        if isinstance(a, Tensor)
-        else _operand(a, b.dtype if hasattr(b, "dtype") else _to_array(b, None).dtype)
-    )
-    if left is None:
-        raise TypeError(f"where chooses between numbers; found {type(a).__name__}")
-    right = b if isinstance(b, Tensor) else _operand(b, left.dtype)
-    if right is None:
-        raise TypeError(f"where chooses between numbers; found {type(b).__name__}")
-    return apply(PRIMITIVES["where"], mask, left, right)
+    mask = _as_operand(condition, _BOOL)
+    if mask is None or mask.dtype != _BOOL:
+        found = type(condition).__name__ if mask is None else mask.dtype
+        raise TypeError(f"where expects a condition of dtype bool, found {found}")
+    if isinstance(a, _SCALAR_TYPES) and isinstance(b, _SCALAR_TYPES):
+        a = Tensor(a)
+    booleans = all(getattr(value, "dtype", None) == _BOOL for value in (a, b))
+    pair = (_as_operand(a, _BOOL), _as_operand(b, _BOOL)) if booleans else _operands(a, b)
+    if pair is None:
+        raise TypeError(f"where chooses among numbers, found {type(a).__name__} and {type(b).__name__}")
+    _check_broadcast("where", mask.shape, pair[0].shape, pair[1].shape)
+    return apply(_WHERE, mask, *pair)
 
 
 # %%
-a = arange(6).reshape(2, 3)
-assert concatenate([a, a]).shape == (4, 3) and stack([a, a]).shape == (2, 2, 3)
-assert where(a > 2, a, 0).tolist() == [[0, 0, 0], [3, 4, 5]]
-assert randn((2, 2), rng=7).tolist() == randn((2, 2), rng=7).tolist()
-assert full((2,), 1.5).dtype == np.float32 and zeros(3).tolist() == [0.0, 0.0, 0.0]
+assert concatenate([x, x]).shape == (4, 3) and concatenate([x, x], axis=1).shape == (2, 6)
+assert stack([bias, bias], axis=1).shape == (3, 2)
+assert where(x > 3.0, x, 0.0).tolist() == [[0.0, 0.0, 0.0], [4.0, 5.0, 6.0]]
 
 # %% [markdown]
-# ## 11. A worked example: one layer by hand
+# ## 12. The list of primitives
 #
-# A linear layer with a softmax, for a batch of two. Subtracting the row maximum changes nothing in exact
-# arithmetic, $\frac{e^{z_i - m}}{\sum_j e^{z_j - m}} = \frac{e^{z_i}}{\sum_j e^{z_j}}$, but keeps `exp`
-# from overflowing.
+# Whoever wants to treat all of them, such as `autograd` with its derivative rules, finds them here by name.
 
 # %%
-inputs = Tensor([[1.0, 0.0], [0.0, 1000.0]])  # (2, 2): batch, features
-weight = Tensor([[1.0, -1.0, 0.0], [0.5, 0.5, 1.0]])  # (2, 3): features, classes
-scores = inputs @ weight  # (2, 3)
-shifted = scores - scores.max(axis=1, keepdims=True)  # (2, 1) broadcasts
-exponentials = shifted.exp()
-probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-assert np.allclose(probabilities.sum(axis=1).data, 1.0)
-assert np.allclose(probabilities[1].data, [0.0, 0.0, 1.0])
+#| export
+PRIMITIVES: Mapping[str, Primitive] = MappingProxyType(
+    {
+        primitive.name: primitive
+        for primitive in (
+            _ADD, _SUBTRACT, _MULTIPLY, _DIVIDE, _POWER, _NEGATIVE, _EXP, _LOG, _SQRT, _TANH, _ERF, _SIN, _COS,
+            _ABSOLUTE, _MAXIMUM, _MINIMUM, _CLIP, _WHERE, _SUM, _MAX, _MIN, _MATMUL, _TRANSPOSE, _RESHAPE,
+            _BROADCAST_TO, _GETITEM, _PAD, _CONCATENATE, _STACK, _WINDOWS, _ASTYPE,
+        )  # fmt: skip
+    }
+)
 
-# %% [markdown]
-# ## Summary
-#
-# - A `Tensor` is a numpy array with a place for a gradient, and operations that all pass through `apply`.
-# - Primitives are pure functions on arrays; a recorder at the door can note them. That is all that
-#   `autograd` will need.
-# - Shapes: broadcasting lines up at the right; reductions remove axes unless `keepdims`; `@` contracts the
-#   inner axes.
-# - Dtypes: Python numbers are weak, floats win over ints, float32 is the default.
-#
-# ## Exercises
-#
-# 1. Write `cumulative_mean(x)` for a 1-d tensor with tensor operations only. Hint: a lower triangular matrix.
-# 2. Predict the shape of `zeros((8, 1, 6, 1)) + zeros((7, 1, 5))`, then check.
-# 3. Use `windows` to blur an image with a 3x3 mean filter: one `pad`, one `windows`, one `mean`.
-# 4. Write a recorder that counts floating point operations of `matmul`, and count those of the worked
-#    example.
-# 5. In float32, compute `var` of `10000 + randn(1000)` once by this module and once as mean(x^2) -
-#    mean(x)^2. Explain the difference.
+# %%
+assert len(PRIMITIVES) == 31
+assert all(name == primitive.name for name, primitive in PRIMITIVES.items())

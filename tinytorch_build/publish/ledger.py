@@ -1,0 +1,257 @@
+"""The ledger: which gates have passed with what, and the last version of each module that passed them all."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from tinytorch_build.errors import PublishError
+from tinytorch_build.model import Problem, Severity
+from tinytorch_build.publish.entries import Entry
+
+PASSES_KEPT = 50
+"""How many passes of one gate are remembered: undoing an edit within that many needs no new test run."""
+
+_SCHEMA = 1
+_TABLES = """
+    CREATE TABLE IF NOT EXISTS passes
+        (number INTEGER PRIMARY KEY AUTOINCREMENT, gate TEXT NOT NULL, fingerprint TEXT NOT NULL);
+    CREATE UNIQUE INDEX IF NOT EXISTS passes_by_gate ON passes (gate, fingerprint);
+    CREATE INDEX IF NOT EXISTS passes_by_age ON passes (gate, number);
+    CREATE TABLE IF NOT EXISTS candidates (module TEXT PRIMARY KEY, entry TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+_T = TypeVar("_T")
+
+
+class Ledger:
+    """A sqlite file with a commit per write; any number of threads may use one ledger.
+
+    What it holds can always be found out again by running tests, so a damaged file is set aside and a new
+    one begun. For the same reason commits are not forced to the disk (`synchronous=NORMAL`): a power failure may
+    lose the last of them, but not spoil the file.
+
+    Args:
+        path: the file; made if it is not there.
+
+    Raises:
+        PublishError: it cannot be opened or made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mutex = threading.RLock()
+        self._problems: list[Problem] = []
+        self._candidates: dict[str, Entry] = {}
+        self._read_at: int | None = None
+        self._connection = self._open()
+
+    def record_gate(self, gate: str, fingerprint: str) -> None:
+        """Note that a gate has passed; of each gate the last passes are kept.
+
+        Args:
+            gate: such as `test:tensor` or `integration:test_x.py`.
+            fingerprint: a digest of everything that went into it.
+        """
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO passes (gate, fingerprint) VALUES (?, ?)", (gate, fingerprint)
+            )
+            connection.execute(
+                "DELETE FROM passes WHERE gate = ?1 AND number <="
+                " (SELECT number FROM passes WHERE gate = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+                (gate, PASSES_KEPT),
+            )
+
+        self._write(write)
+
+    def holds(self, gate: str, fingerprint: str) -> bool:
+        """Whether a gate is known to have passed with this fingerprint."""
+        query = "SELECT 1 FROM passes WHERE gate = ? AND fingerprint = ?"
+        return self._run(lambda connection: connection.execute(query, (gate, fingerprint)).fetchone()) is not None
+
+    def qualify(self, entry: Entry) -> None:
+        """Note that this version of a module has passed all its gates, with what its scope names."""
+        text = json.dumps(entry.to_json())
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO candidates VALUES (?, ?)", (entry.module, text))
+
+        with self._mutex:
+            self.candidates()
+            self._write(write)
+            self._candidates[entry.module] = entry
+
+    def candidates(self) -> dict[str, Entry]:
+        """The last version of each module that passed all its gates."""
+        with self._mutex:
+            version = self._run(lambda connection: connection.execute("PRAGMA data_version").fetchone())[0]
+            if version != self._read_at:  # somebody else has written since; one's own commits do not count
+                rows = self._run(lambda connection: connection.execute("SELECT entry FROM candidates").fetchall())
+                entries = [entry for (text,) in rows if (entry := _entry(text)) is not None]
+                self._candidates = {entry.module: entry for entry in entries}
+                self._read_at = version
+            return dict(self._candidates)
+
+    def forget_candidates(self) -> None:
+        """Forget which versions were qualified, but not which gates passed: what still counts is soon back."""
+        with self._mutex:
+            self._write(lambda connection: connection.execute("DELETE FROM candidates"))
+            self._candidates = {}
+
+    def belongs_to(self, package: str) -> None:
+        """Begin anew if what the ledger holds was found out under another package name.
+
+        The name stands in the exported code, so what passed under another one has not passed under this.
+        """
+        if self._note("package") == package:
+            return
+
+        def write(connection: sqlite3.Connection) -> None:
+            for table in ("passes", "candidates", "notes"):
+                connection.execute(f"DELETE FROM {table}")
+            connection.execute("INSERT INTO notes VALUES ('package', ?)", (package,))
+
+        with self._mutex:
+            if self._note("package") is None:
+                self._set_note("package", package)
+            else:
+                self._write(write)
+                self._candidates = {}
+
+    def known_records(self) -> frozenset[str]:
+        """Digests of the package's record as this build last left it; two while a swap is under way."""
+        return frozenset((self._note("records") or "").split())
+
+    def remember_records(self, digests: Iterable[str]) -> None:
+        """Note the digests of the records that the package may show if nobody else touches it."""
+        self._set_note("records", " ".join(sorted(digests)))
+
+    def take_problems(self) -> list[Problem]:
+        """What was wrong with the file itself; each problem is handed out once."""
+        with self._mutex:
+            problems, self._problems = self._problems, []
+        return problems
+
+    def close(self) -> None:
+        """Let go of the file. Safe to call twice."""
+        with self._mutex:
+            self._connection.close()
+
+    # -- the file
+
+    def _note(self, key: str) -> str | None:
+        query = "SELECT value FROM notes WHERE key = ?"
+        row = self._run(lambda connection: connection.execute(query, (key,)).fetchone())
+        return None if row is None else str(row[0])
+
+    def _set_note(self, key: str, value: str) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
+
+        if self._note(key) != value:
+            self._write(write)
+
+    def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        def transaction(connection: sqlite3.Connection) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                work(connection)
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+        self._run(transaction)
+
+    def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        with self._mutex:
+            try:
+                return work(self._connection)
+            except sqlite3.OperationalError as error:
+                raise self._unusable(error) from error
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._connection.close()
+                self._set_aside(error)
+                self._connection = self._open()
+                return work(self._connection)
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.is_file() and self._path.stat().st_size == 0:  # which sqlite would take for a new file
+                self._set_aside(_damaged("file is empty"))
+            return self._connect()
+        except (sqlite3.OperationalError, OSError) as error:
+            raise self._unusable(error) from error
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            self._set_aside(error)
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        self._candidates, self._read_at = {}, None
+        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            complaint = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if complaint != "ok":
+                raise _damaged(complaint)
+            if connection.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA:
+                for table in ("passes", "candidates", "notes"):
+                    connection.execute(f"DROP TABLE IF EXISTS {table}")
+                connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA}; COMMIT;")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        number = 1
+        while (kept := self._path.with_name(f"{self._path.name}.damaged-{number}")).exists():
+            number += 1
+        self._path.rename(kept)
+        for ending in ("-wal", "-shm"):  # they belong to the damaged file and would spoil the new one
+            self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+        self._problems.append(
+            Problem(
+                "ledger-damaged",
+                f"The ledger of passed tests was damaged ({error}) and has been begun anew",
+                f"{self._path.parent.name}/{self._path.name}",
+                cure=f"nothing is lost but time: tests run again where needed; the old file is kept as {kept.name}",
+                severity=Severity.WARNING,
+            )
+        )
+
+    def _unusable(self, error: Exception) -> PublishError:
+        return PublishError(f"The ledger of passed tests ({self._path}) cannot be used: {error}")
+
+
+def _entry(text: str) -> Entry | None:
+    try:
+        return Entry.from_json(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # a row that makes no sense counts as never written
+
+
+def _damaged(complaint: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(complaint)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether sqlite says that the file is no database or a spoilt one (the low byte of its error code)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE

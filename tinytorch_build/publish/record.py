@@ -1,0 +1,186 @@
+"""The package's record (`modules.lock`): what the package holds and what each module was tested with, as TOML."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import toml
+
+from tinytorch_build.files import digest_of
+from tinytorch_build.publish.entries import Entry
+
+_HEADER = (
+    "# What the package holds, and what each module was tested with. Written by tinytorch_build when it publishes;\n"
+    "# belongs into version control; edits by hand are undone.\n"
+)
+_SCHEMA = 1
+_LINE_LENGTH = 110
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_UNKNOWN: Mapping[str, str] = {"": "unknown"}
+"""Added to a scope that cannot be told any more, so that nothing ever fits it."""
+
+
+class UnreadableRecord(ValueError):
+    """The text is no record; the message says where it fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a package holds.
+
+    Attributes:
+        package: its name.
+        version: its version.
+        files: hex SHA-256 of every file that is no module's, under its POSIX path from the package's folder; the
+            record itself is not among them.
+        entries: the modules, in course order.
+    """
+
+    package: str
+    version: str
+    files: Mapping[str, str]
+    entries: Mapping[str, Entry]
+
+    def contents(self) -> dict[str, str]:
+        """Hex SHA-256 of every file but the record itself, under its path."""
+        return {**self.files, **{entry.path: entry.export for entry in self.entries.values()}}
+
+
+RenderedTables = MutableMapping[str, tuple[Entry, str]]
+"""The text of each module's table, kept between two renderings."""
+
+
+def render_record(record: Record, tables: RenderedTables | None = None) -> str:
+    """The text of `modules.lock`: a function of the record alone.
+
+    Of a scope only the names are written, with one digest over the identities. These are the identities of
+    the modules beside it, so they need no second place; and the digest shows when two branches that were
+    merged line by line were never tested together.
+
+    Args:
+        record: what to write.
+        tables: texts from earlier calls, and for later ones: with many modules most have not changed.
+    """
+    known = {} if tables is None else tables
+    head = {
+        "schema": _SCHEMA,
+        "package": {"name": record.package, "version": record.version},
+        "files": dict(sorted(record.files.items())),
+    }
+    parts = [_HEADER + toml.dumps(head, _Encoder())]
+    for module, entry in record.entries.items():
+        if module not in known or known[module][0] != entry:
+            known[module] = (entry, toml.dumps({"modules": {module: _table(entry)}}, _Encoder()))
+        parts.append(known[module][1])
+    return "\n".join(parts)
+
+
+def _table(entry: Entry) -> dict[str, Any]:
+    return {
+        "version": entry.version,
+        "target": entry.target,
+        "cells": entry.cells,
+        "export": entry.export,
+        "depends": list(entry.depends),
+        "names": list(entry.names),
+        "tested-with": list(entry.scope),
+        "together": digest_of(dict(entry.scope)),
+    }
+
+
+class _Encoder(toml.TomlEncoder):  # type: ignore[type-arg]  # the stub makes a generic of a class that is none
+    """toml's own encoder, with lists broken into lines that people and `git diff` can read."""
+
+    def dump_list(self, v: Any) -> str:
+        items = [str(self.dump_value(item)) for item in v]
+        line = f"[{', '.join(items)}]"
+        if len(line) < _LINE_LENGTH - len("tested-with = "):
+            return line
+        return "".join(["[\n", *(f"    {item},\n" for item in items), "]"])
+
+
+def parse_record(text: str) -> Record:
+    """The record in a text.
+
+    A module whose scope does not fit the modules beside it gets one that fits nothing: it was never tested
+    with these, so it is not sound.
+
+    Raises:
+        UnreadableRecord: it is no TOML, or not of the form that `render_record` writes.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UnreadableRecord(str(error)) from error
+    if data.get("schema") != _SCHEMA:
+        raise UnreadableRecord(f"schema is {data.get('schema')!r}, wanted {_SCHEMA}")
+    package = _mapping(data, "package")
+    tables = {name: _mapping(_mapping(data, "modules"), name) for name in _mapping(data, "modules")}
+    loose = {name: _entry(name, table, {}) for name, table in tables.items()}
+    entries = {name: _entry(name, table, loose) for name, table in tables.items()}
+    files = _mapping(data, "files")
+    return Record(
+        _text(package, "name"),
+        _text(package, "version"),
+        {path: _digest(files, _safe_path(path)) for path in files},
+        entries,
+    )
+
+
+def _entry(name: str, table: Mapping[str, Any], others: Mapping[str, Entry]) -> Entry:
+    target = _text(table, "target")
+    if _TARGET.fullmatch(target) is None:
+        raise UnreadableRecord(f"target is {target!r}, wanted a dotted name")
+    scope = {other: others[other].identity for other in _texts(table, "tested-with") if other in others}
+    complete = digest_of(scope) == _text(table, "together")
+    return Entry(
+        module=name,
+        version=_text(table, "version"),
+        target=target,
+        export=_digest(table, "export"),
+        cells=_text(table, "cells"),
+        names=_texts(table, "names"),
+        depends=_texts(table, "depends"),
+        scope=scope if complete else {**scope, **_UNKNOWN},
+    )
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key, {})
+    if not isinstance(value, dict):
+        raise UnreadableRecord(f"{key} is no table")
+    return value
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    value = data.get(key)
+    if not isinstance(value, str):
+        raise UnreadableRecord(f"{key} is {value!r}, wanted a string")
+    return value
+
+
+def _texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = data.get(key)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UnreadableRecord(f"{key} is {value!r}, wanted a list of strings")
+    return tuple(value)
+
+
+def _digest(data: Mapping[str, Any], key: str) -> str:
+    value = _text(data, key)
+    if _DIGEST.fullmatch(value) is None:
+        raise UnreadableRecord(f"{key} is {value!r}, wanted a SHA-256")
+    return value
+
+
+def _safe_path(path: str) -> str:
+    """A path that stays inside the package: the record came from a checkout, and files get written by it."""
+    parts = path.split("/")
+    if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
+        raise UnreadableRecord(f"file {path!r} is no path inside the package")
+    return path
