@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -129,7 +131,7 @@ def test_each_chain_is_a_real_cycle_and_none_is_missed(depends: dict[str, tuple[
     cycles = find_cycles(depends)
     for cycle in cycles:
         assert cycle[0] == cycle[-1]
-        assert all(after in depends[before] for before, after in zip(cycle, cycle[1:], strict=False))
+        assert all(after in depends[before] for before, after in pairwise(cycle))
     cyclic = {name for name in depends if any(name in (o, *closure(depends, o)) for o in depends[name])}
     assert cyclic == {
         name

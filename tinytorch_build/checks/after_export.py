@@ -46,6 +46,6 @@ def check_after_export(export: ExportUnderCheck) -> list[Problem]:
         export: the export, with the manifest, its source, and the names that are taken.
 
     Raises:
-        RuffFailed: ruff could not be run.
+        RuffError: ruff could not be run.
     """
     return compiles(export) or run_checks(AFTER_EXPORT, export)

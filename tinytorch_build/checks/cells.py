@@ -1,4 +1,4 @@
-"""Checks of a source's cells: whether jupytext divides it where its author did, and whether each is Python."""
+"""Checks of a source's cells: whether jupytext divides it where its author did, and each is Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a test file for tests that pytest would never collect, and that would count as passed for ever."""
+"""Checks of a test file for tests that pytest would never collect, and that nobody would miss."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _overwritten(path: str, body: Sequence[ast.stmt], owner: str) -> Iterator[Pr
 
 
 def _uncollected_classes(path: str, tree: ast.Module) -> Iterator[Problem]:
-    """Classes whose tests pytest passes over: with a constructor, or with a name that does not begin with Test."""
+    """Classes whose tests pytest passes over: with a constructor, or with another name than Test..."""
     bases = {ast.unparse(base) for node in tree.body if isinstance(node, ast.ClassDef) for base in node.bases}
     for node in tree.body:
         if not isinstance(node, ast.ClassDef) or _is_test_case(node):

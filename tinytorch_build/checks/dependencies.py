@@ -155,7 +155,7 @@ def declared_modules_are_used(export: ExportUnderCheck) -> list[Problem]:
 
 
 def _declares_all(manifest: Manifest, module: CourseModule) -> bool:
-    """Whether `depends` says "all", as far as the manifest still shows it: two or more modules, all above it."""
+    """Whether `depends` says "all", as far as the manifest still shows it: two or more modules, all above."""
     above: Sequence[str] = list(manifest.by_name)[: list(manifest.by_name).index(module.name)]
     plain = not any(dependency.specifier for dependency in module.depends)
     return len(above) > 1 and plain and set(module.depends_on) == set(above)

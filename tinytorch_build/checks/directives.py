@@ -13,15 +13,18 @@ from tinytorch_build.literate.percent import comments
 from tinytorch_build.model import Problem
 
 _NBDEV = {*EXPORTING, "default_exp", "exportd", "eval", "exec_doc", "filter_stream", "hide", "hide_line"}
-_QUARTO = frozenset(
-    """
-    cap-location cache classes code-copy code-fold code-line-numbers code-overflow code-summary code-tools column
-    echo error export fig-align fig-alt fig-cap fig-cap-location fig-column fig-dpi fig-env fig-format fig-height
-    fig-link fig-pos fig-responsive fig-scap fig-subcap fig-width id include label layout layout-align layout-ncol
-    layout-nrow layout-valign lst-cap lst-label message output output-location panel renderings results slideshow
-    tags tbl-cap tbl-cap-location tbl-colwidths tbl-column tbl-subcap title warning
-    """.split()
-)
+# fmt: off
+_QUARTO = frozenset({
+    "cap-location", "cache", "classes", "code-copy", "code-fold", "code-line-numbers",
+    "code-overflow", "code-summary", "code-tools", "column", "echo", "error", "fig-align",
+    "fig-alt", "fig-cap", "fig-cap-location", "fig-column", "fig-dpi", "fig-env", "fig-format",
+    "fig-height", "fig-link", "fig-pos", "fig-responsive", "fig-scap", "fig-subcap", "fig-width",
+    "id", "include", "label", "layout", "layout-align", "layout-ncol", "layout-nrow",
+    "layout-valign", "lst-cap", "lst-label", "message", "output", "output-location", "panel",
+    "renderings", "results", "slideshow", "tags", "tbl-cap", "tbl-cap-location", "tbl-colwidths",
+    "tbl-column", "tbl-subcap", "title", "warning",
+})
+# fmt: on
 KNOWN = frozenset(_NBDEV | _QUARTO)
 """What nbdev 3 and Quarto, which shows its pages, make something of."""
 

@@ -72,4 +72,4 @@ def has_no_other_encoding(source: SourceUnderCheck) -> list[Problem]:
 
 
 ENCODING = (has_no_byte_order_mark, is_utf8, has_no_nul, has_plain_line_ends, has_no_other_encoding)
-"""The checks that come before all others; the first that fails is the last, since the rest would only repeat it."""
+"""The checks that come before all others; after one that fails, the rest would only repeat it."""

@@ -81,7 +81,7 @@ def _imported(statement: ast.stmt) -> Iterator[str]:
 
 
 def imports_are_plain(export: ExportUnderCheck) -> list[Problem]:
-    """Modules come in by `import` alone: everything else escapes the checks and the tools that read imports."""
+    """Modules come in by `import` alone: everything else escapes the checks, and tools that read imports."""
     aliases = _aliases(export.tree)
     found: dict[int, str] = {}
     for node in ast.walk(export.tree):
@@ -99,7 +99,7 @@ def imports_are_plain(export: ExportUnderCheck) -> list[Problem]:
 
 
 def _aliases(tree: ast.Module) -> Mapping[str, str]:
-    """What the names that imports bind stand for: `il` -> `importlib`, `load` -> `importlib.import_module`."""
+    """What the names that imports bind stand for: `il` for `importlib`, after `import importlib as il`."""
     bound: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -129,9 +129,9 @@ def _detour(node: ast.expr, aliases: Mapping[str, str]) -> str | None:
             return "`sys.modules`"
     if isinstance(node, ast.Subscript):
         return _subscript_detour(node, aliases)
-    if isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Store):
-        if _full_name(node, aliases) in ("sys.path", "sys.modules"):
-            return f"a change of `{ast.unparse(node)}`"
+    is_target = isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Store)
+    if is_target and _full_name(node, aliases) in ("sys.path", "sys.modules"):
+        return f"a change of `{ast.unparse(node)}`"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Whether an export holds what the exported cells say, by a reading in which jupytext and nbdev had no part."""
+"""Whether an export holds what the exported cells say, by a reading without jupytext and nbdev."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def check_fidelity(manifest: Manifest, module: CourseModule, document: Document,
 def _written(
     manifest: Manifest, module: CourseModule, document: Document
 ) -> Iterator[tuple[int | None, str]]:
-    """Each statement of the exported cells with its line; a cell that does not parse counts as one of its own."""
+    """Each statement of the exported cells with its line; a cell that does not parse counts as one."""
     for cell in document.exported_cells:
         try:
             statements = parse_code(cell.code).body

@@ -16,7 +16,7 @@ from tinytorch_build.model import Manifest, Problem
 def modules_imported(manifest: Manifest, text: str) -> frozenset[str] | None:
     """The modules of the course that a test file imports.
 
-    `import package`, `from package import *` and a name that no module's `provides` tells count as all of them.
+    `import package`, `from package import *` and a name that no module's `provides` tells count as all.
     So that tests which import or patch by name are not forgotten, strings that hold the full name of a module
     count too.
 

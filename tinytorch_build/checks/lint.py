@@ -17,7 +17,7 @@ RULES = ("F821", "F822", "F811", "F404", "F403")
 _SECONDS = 60
 
 
-class RuffFailed(CourseError):
+class RuffError(CourseError):
     """ruff gave no findings, so nothing can be said about the export's names."""
 
 
@@ -56,7 +56,7 @@ def compiles(export: ExportUnderCheck) -> list[Problem]:
 
 
 def names_are_sound(export: ExportUnderCheck) -> list[Problem]:
-    """No name is undefined, lost by a second definition, or brought in by a star (ruff's rules of `RULES`)."""
+    """No name is undefined, lost by a second definition, or brought in by a star (ruff's `RULES`)."""
     return [_as_problem(export, finding) for finding in ruff_findings(export)]
 
 
@@ -64,9 +64,9 @@ def ruff_findings(export: ExportUnderCheck) -> Iterator[Finding]:
     """What ruff says of an export; comments that would silence it are not heard.
 
     Raises:
-        RuffFailed: it could not be run, or gave no findings.
+        RuffError: it could not be run, or gave no findings.
     """
-    from ruff import find_ruff_bin
+    from ruff import find_ruff_bin  # type: ignore[import-untyped]  # it ships no types
 
     options = [
         "--isolated",
@@ -90,10 +90,10 @@ def ruff_findings(export: ExportUnderCheck) -> Iterator[Finding]:
         )
         findings = json.loads(finished.stdout)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RuffFailed(f"ruff could not be run: {error}") from error
+        raise RuffError(f"ruff could not be run: {error}") from error
     except ValueError as error:
         said = finished.stderr.decode(errors="replace").strip()
-        raise RuffFailed(f"ruff could not check {export.path}: {said}") from error
+        raise RuffError(f"ruff could not check {export.path}: {said}") from error
     for found in findings:
         yield Finding(found["code"] or "invalid-syntax", found["message"], found["location"]["row"])
 
@@ -138,7 +138,7 @@ def _as_problem(export: ExportUnderCheck, finding: Finding) -> Problem:
 def _where_it_comes_from(export: ExportUnderCheck, name: str) -> str:
     line = export.elsewhere(name)
     if line is not None:
-        return f"line {line} defines it in a cell that is not exported: write `#| export` as that cell's first line"
+        return f"line {line} defines it in a cell that is not exported: write `#| export` as its first line"
     return (
         "define or import it in an exported cell; a helper or an import in a cell without `#| export` "
         "is the usual reason"

@@ -1,4 +1,4 @@
-"""Checks of the names in a source: its file's, those it defines twice, those it imports from other sources."""
+"""Checks of the names in a source: its file's, those it defines twice, those of other sources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def file_follows_the_convention(source: SourceUnderCheck) -> list[Problem]:
-    """`NN_name/name_dev.py`: what the course's readers expect; a warning, since the build needs no such name."""
+    """`NN_name/name_dev.py`, as readers of a course expect; a warning, since the build works without."""
     path, name = PurePosixPath(source.path), source.module.name
     number, _, folder = path.parent.name.partition("_")
     if number.isdigit() and len(number) == 2 and folder == name and path.stem == f"{name}_dev":
@@ -155,7 +155,7 @@ def no_exported_import_is_relative(source: SourceUnderCheck) -> list[Problem]:
     return [
         source.problem(
             "relative-import",
-            f"`{ast.unparse(statement)}` is relative, which works in no notebook and which nbdev does not export",
+            f"`{ast.unparse(statement)}` is relative, which neither a notebook nor nbdev understands",
             parsed.line(statement),
             f"write the whole name: `from {_absolute(source, statement)} import ...`",
         )

@@ -50,7 +50,7 @@ def imports_of(tree: ast.AST, here: str | None = None) -> Iterator[Imported]:
 
     Args:
         tree: a syntax tree.
-        here: full dotted name of the module that it is of, for relative imports; without it they are left out.
+        here: full dotted name of the module that it is of, for relative imports; left out without it.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -56,7 +56,7 @@ def _fault(manifest: Manifest, module: CourseModule, name: str) -> tuple[str, st
     if missing:
         return _not_installed(module, name, missing[0])
     return (
-        f"{module.name} imports {name}, which is neither in the standard library nor a dependency of the package",
+        f"{module.name} imports {name}, neither of the standard library nor a dependency of the package",
         f"do without it, or add its distribution to dependencies of [package] in {MANIFEST}",
     )
 

@@ -14,14 +14,14 @@ from tinytorch_build.model import Problem
 CellKind = Literal["code", "markdown", "raw"]
 
 EXPORTING = ("export", "exports", "exporti")
-"""The directives by which nbdev writes a cell's code into the module (`exportd` makes documentation of it)."""
+"""The directives by which nbdev writes a cell's code into the module (`exportd`: into its documentation)."""
 
 _DIRECTIVE = re.compile(r"\s*#\s*\|")
 _NAME_AND_VALUE = re.compile(r"([^\s:]+)\s*:?\s?(.*?)\s*$")
 _CELL_MAGIC = re.compile(r"\s*%%\w+")
 
 
-class UnreadableSource(CourseError):
+class UnreadableSource(CourseError):  # noqa: N818  # it names a state, as the others in errors.py
     """A source that cannot be taken apart into cells.
 
     Attributes:

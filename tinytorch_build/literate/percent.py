@@ -145,7 +145,7 @@ def _extents(lines: Sequence[str], marks: Sequence[Marker]) -> Iterator[tuple[Ma
 
 
 def _fenced_lines(lines: Sequence[str], start: int) -> frozenset[int]:
-    """1-based lines of ``` blocks that open in the cell that begins after `start` lines, and close among comments."""
+    """1-based lines in ``` blocks of the cell that begins after `start` lines, if closed among comments."""
     inside: set[int] = set()
     found: set[int] = set()
     fence: str | None = None
@@ -166,7 +166,7 @@ def _fenced_lines(lines: Sequence[str], start: int) -> frozenset[int]:
 
 
 def _open_fence(lines: Sequence[str], start: int, end: int) -> int | None:
-    """1-based line of a ``` that opens in these lines, stays open, and finds a ``` that closes it further down."""
+    """1-based line of a ``` that opens in these lines and is closed further down in the file only."""
     fence: tuple[int, str] | None = None
     for number, line in enumerate(lines[start:end], start + 1):
         text = _uncommented(line)
@@ -222,7 +222,7 @@ def _prose_cell(mark: Marker, lines: Sequence[str], start: int, end: int) -> Cel
 
 
 def _quoted(raw: str, begin: int) -> tuple[str, int, int | None]:
-    """Prose in triple quotes: the text, its line in `raw` (from 1), and the line of anything after the quotes."""
+    """Prose in triple quotes: the text, its line in `raw` (from 1), the line of anything after the quotes."""
     lexeme = _LEXEME.match(raw, begin)
     closed = lexeme is not None and lexeme.end() - begin >= 6
     end = lexeme.end() if lexeme is not None and closed else len(raw)

@@ -97,8 +97,8 @@ def _notebook_cells(text: str, relative: str) -> Iterator[tuple[CellKind, str, s
         if kind is None or source is None:
             raise _unreadable(relative, f"cell {number} of the notebook has no known type or no source")
         metadata = fields.get("metadata")
-        has_directives = isinstance(metadata, dict) and metadata.get("nbdev")
-        yield kind, source, f"nbdev={json.dumps(metadata['nbdev'])}" if has_directives else ""
+        directives = metadata.get("nbdev") if isinstance(metadata, dict) else None
+        yield kind, source, f"nbdev={json.dumps(directives)}" if directives else ""
 
 
 def _joined(source: object) -> str | None:
@@ -146,7 +146,7 @@ def _by_jupytext(text: str, relative: str) -> Document:
 
 
 def _position(lines: Sequence[str], source: Sequence[str], start: int) -> int:
-    """The index where a cell's lines stand in the file, at `start` or below; `start` if they do not stand so."""
+    """The index where a cell's lines stand in the file, at `start` or below; `start` if they do not."""
     for index in range(start, len(lines) - len(source) + 1):
         if lines[index] == source[0] and list(lines[index : index + len(source)]) == list(source):
             return index

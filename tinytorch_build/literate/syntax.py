@@ -38,7 +38,7 @@ def compile_code(text: str, name: str) -> None:
 
 @contextmanager
 def _in_silence() -> Iterator[None]:
-    """Invalid escapes and the like are shown when the module is imported; here they would garble the screen."""
+    """Invalid escapes and the like show when the module is imported; here they would garble the screen."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

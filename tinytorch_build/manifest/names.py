@@ -1,8 +1,8 @@
 """What is wrong with a name, version, constraint or requirement: one sentence's end and a cure, or nothing.
 
 `packaging` judges what is not plain. It takes 35 ms to import, about half of what doit itself takes to start,
-and nearly every manifest is plain throughout: hence the expressions for plain forms, which accept nothing that
-`packaging` refuses.
+and nearly every manifest is plain throughout: hence the expressions for plain forms, which accept nothing
+that `packaging` refuses.
 """
 
 from __future__ import annotations

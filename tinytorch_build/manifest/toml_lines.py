@@ -1,9 +1,9 @@
 """Finds the line on which each table, key and array item of a TOML text stands.
 
 `tomllib` tells no lines, and tomlkit, which keeps every character, hands out none either. What is needed is
-little: `tomllib` has the last word on what a text means, so this scanner never has to judge a value; it only has
-to step over it. Where it meets something that it cannot step over, it gives up and knows no line at all, since a
-wrong line costs the reader more than none.
+little: `tomllib` has the last word on what a text means, so this scanner never has to judge a value, only to
+step over it. Where it meets something that it cannot step over, it gives up and knows no line at all, since
+a wrong line costs the reader more than none.
 """
 
 from __future__ import annotations

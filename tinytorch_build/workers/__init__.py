@@ -1,16 +1,29 @@
-"""Isolated processes: course code runs here and nowhere else."""
+"""Isolated processes: where code runs that may be broken. The build itself never executes course code."""
 
-from __future__ import annotations
-
+from tinytorch_build.workers.channel import announce
 from tinytorch_build.workers.job import (
+    Activity,
     Failure,
     FailureKind,
     Frame,
     Job,
     JobResult,
-    StagedModule,
-    View,
+    RaisedError,
 )
 from tinytorch_build.workers.pool import Workers
+from tinytorch_build.workers.view import Refusal, StagedModule, View
 
-__all__ = ["Failure", "FailureKind", "Frame", "Job", "JobResult", "StagedModule", "View", "Workers"]
+__all__ = [
+    "Activity",
+    "Failure",
+    "FailureKind",
+    "Frame",
+    "Job",
+    "JobResult",
+    "RaisedError",
+    "Refusal",
+    "StagedModule",
+    "View",
+    "Workers",
+    "announce",
+]

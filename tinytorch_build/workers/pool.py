@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -26,6 +27,9 @@ Value = TypeVar("Value")
 
 GRACE_SECONDS = 15.0
 """How much longer than its job a supervisor may take; one that takes longer was stopped by course code."""
+
+START_SECONDS = 60.0
+"""How long the server may take to load its modules and fork a supervisor."""
 
 PRELOAD = ("numpy", "pytest", "hypothesis")
 CAN_FORK = hasattr(os, "fork") and sys.platform != "win32"
@@ -60,7 +64,7 @@ class Workers:
         self._confine = confine
         self._fork = fork
         self._mutex = threading.Lock()
-        self._server: ServerProcess | None = None
+        self._servers: list[ServerProcess] = []  # the last one serves; supervisors of dead ones may still run
         self._links: set[socket.socket] = set()
         self._closed = False
 
@@ -103,9 +107,10 @@ class Workers:
         with self._mutex:
             self._closed = True
             for link in self._links:
-                link.shutdown(socket.SHUT_RDWR)
-            server, self._server = self._server, None
-        if server is not None:
+                with contextlib.suppress(OSError):  # the other side may have ended already
+                    link.shutdown(socket.SHUT_RDWR)
+            servers, self._servers = self._servers, []
+        for server in servers:
             server.close()
 
     def _connect(self) -> tuple[ServerProcess, socket.socket]:
@@ -113,14 +118,12 @@ class Workers:
         with self._mutex:
             if self._closed:
                 raise WorkerUnavailable("the isolated processes have been ended")
-            if self._server is not None and not self._server.is_running:
-                self._server.close()
-                self._server = None
-            if self._server is None:
-                self._server = ServerProcess(self._root, self._preload)
-            link = self._server.link()
+            if not self._servers or not self._servers[-1].is_running:
+                self._servers.append(ServerProcess(self._root, self._preload))
+            server = self._servers[-1]
+            link = server.link()
             self._links.add(link)
-            return self._server, link
+            return server, link
 
     def _hang_up(self, link: socket.socket) -> None:
         with self._mutex:
@@ -131,28 +134,37 @@ class Workers:
         self, server: ServerProcess, link: socket.socket, order: bytes, seconds: float
     ) -> Report | None:
         """Send the order and wait for the report; None if no supervisor ever answered."""
-        try:
-            link.sendall(framed(order))
-            greeting = read_frame(link)
-            if greeting is None:
-                self._stop_if_closed()
-                return None
-            link.settimeout(seconds + GRACE_SECONDS)
-            report = read_frame(link)
-        except BrokenPipeError:
+        greeting = _greeting(link, order)
+        if greeting is None:
             self._stop_if_closed()
             return None
+        link.settimeout(seconds + GRACE_SECONDS)
+        try:
+            report = read_frame(link)
         except TimeoutError:
             server.kill_supervisor(int(greeting))
             report = None
-        self._stop_if_closed()
         if report is None:
+            self._stop_if_closed()
             return Report(None, not_delivered(LOST), None, "", seconds)
         return cast("Report", loads(report))
 
     def _stop_if_closed(self) -> None:
         if self._closed:
             raise WorkerUnavailable("the isolated processes were ended while a job was running")
+
+
+def _greeting(link: socket.socket, order: bytes) -> bytes | None:
+    """Send an order and wait for a supervisor to take it: its process id, or None if there is none."""
+    link.settimeout(START_SECONDS)
+    try:
+        link.sendall(framed(order))
+        return read_frame(link)
+    except ConnectionError:
+        return None
+    except TimeoutError:
+        message = f"the server of the isolated processes has not answered for {START_SECONDS:g} seconds"
+        raise WorkerUnavailable(message) from None
 
 
 def result_of(report: Report) -> JobResult[Any]:
@@ -205,20 +217,16 @@ class ServerProcess:
 
         mine, theirs = socket.socketpair()
         with theirs:
-            try:
+            with contextlib.suppress(ConnectionError):  # it has just ended: the link will turn out to be closed
                 socket.send_fds(self._control, [MESSAGE.pack(NEW_JOB, 0)], [theirs.fileno()])
-            except BrokenPipeError:
-                pass  # the server has just ended: the link will turn out to be closed
         return mine
 
     def kill_supervisor(self, pid: int) -> None:
         """Have a supervisor killed that no longer answers."""
         from tinytorch_build.workers.server import KILL, MESSAGE
 
-        try:
+        with contextlib.suppress(ConnectionError):  # the server may have ended, too
             self._control.sendall(MESSAGE.pack(KILL, pid))
-        except BrokenPipeError:
-            return  # the server has ended, too
 
     def check_started(self) -> None:
         """Make sure that the server did not fail to start.

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     control = socket.socket(fileno=int(arguments[0]))
     server = Server(control, Path(arguments[1]))
     sys.path[:] = search_path(sys.path[1:], Path(arguments[2]))  # the first entry was there to find this file
-    for name in arguments[3:]:
+    for name in ("cloudpickle", *arguments[3:]):
         if importlib.util.find_spec(name) is not None:
             importlib.import_module(name)
     gc.collect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import importlib
 import io
 import os
@@ -14,7 +15,7 @@ import struct
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,27 +90,26 @@ def order_of(job: Job[Any], *, confine: bool) -> bytes:
     """
     import cloudpickle
 
-    with _by_value_lock, _pickled_by_value(cloudpickle, _homeless_modules(job.function)):
+    with _by_value_lock, _pickled_by_value(cloudpickle, _homeless_modules()):
         call: bytes = cloudpickle.dumps((job.function, job.args))
     order = Order(call, job.seconds, job.memory_mb, job.view, job.max_processes, confine)
     return pickle.dumps(order, protocol=5)
 
 
-def _homeless_modules(function: Callable[..., object]) -> list[ModuleType]:
+def _homeless_modules() -> list[ModuleType]:
     """Loaded modules that a worker could not import, such as a course's `dodo.py` and what lies beside it."""
-    if getattr(function, "__module__", "").partition(".")[0] == PACKAGE:
-        return []
-    libraries = library_folders()
-    return [
-        module
-        for name, module in list(sys.modules.items())
-        if name.partition(".")[0] != PACKAGE and name != "__main__" and _is_homeless(module, libraries)
-    ]
+    found = []
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        known = name == "__main__" or name.partition(".")[0] == PACKAGE
+        if isinstance(file, str) and not known and not _is_installed(os.path.dirname(file)):
+            found.append(module)
+    return found
 
 
-def _is_homeless(module: ModuleType, libraries: tuple[Path, ...]) -> bool:
-    file = getattr(module, "__file__", None)
-    return bool(file) and not lies_in(Path(str(file)), libraries)
+@functools.cache
+def _is_installed(folder: str) -> bool:
+    return lies_in(Path(folder), library_folders())
 
 
 @contextmanager

@@ -13,14 +13,15 @@
 # %% [markdown]
 # # Module 02: Tensor
 #
-# A neural network is a long chain of arithmetic on arrays of numbers. This module builds the one type that every later
-# module computes with: `Tensor`, an n-dimensional array on top of NumPy.
+# A neural network is a long chain of arithmetic on arrays of numbers. This module builds the one type
+# that every later module computes with: `Tensor`, an n-dimensional array on top of NumPy.
 #
-# Why not use NumPy arrays as they are? Because training needs more than the value of a result. To learn, a network must
-# know *how* each number was computed, so that it can ask: "if this weight grew a little, how would the loss change?" A
-# NumPy array forgets where it came from the moment it exists. So our tensor does all its arithmetic through **one door**,
-# and somebody may stand at that door and take notes. The tensor never learns who that is; in module 09 it will be
-# `autograd`, which reads the notes backwards and differentiates whatever was computed.
+# Why not use NumPy arrays as they are? Because training needs more than the value of a result. To
+# learn, a network must know *how* each number was computed, so that it can ask: "if this weight grew
+# a little, how would the loss change?" A NumPy array forgets where it came from the moment it exists.
+# So our tensor does all its arithmetic through **one door**, and somebody may stand at that door and
+# take notes. The tensor never learns who that is; in module 09 it will be `autograd`, which reads the
+# notes backwards and differentiates whatever was computed.
 #
 # What you will have at the end:
 #
@@ -32,9 +33,9 @@
 # | `x.T`, `x.reshape(4)`, `x[0, 1:]` | another view of the same numbers |
 # | `x > 0` | a tensor of booleans |
 #
-# The plan: first what a tensor *holds*, then the door, then the operations in groups (arithmetic, elementwise functions,
-# reductions, shapes, indexing). The class is built like a ladder: each group is a small class that adds its methods to
-# the one below, and `Tensor` is the top rung.
+# The plan: first what a tensor *holds*, then the door, then the operations in groups (arithmetic,
+# elementwise functions, reductions, shapes, indexing). The class is built like a ladder: each group
+# is a small class that adds its methods to the one below, and `Tensor` is the top rung.
 
 # %%
 #| default_exp core.tensor
@@ -44,7 +45,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -52,8 +53,9 @@ import numpy.typing as npt
 # %% [markdown]
 # ## 1. Numbers and their types
 #
-# Every array has a *dtype*: how many bytes a number takes and how they are read. Deep learning lives on `float32`: half
-# the memory of `float64`, about twice the speed, and more than enough precision for gradients that are noisy anyway.
+# Every array has a *dtype*: how many bytes a number takes and how they are read. Deep learning lives
+# on `float32`: half the memory of `float64`, about twice the speed, and more than enough precision
+# for gradients that are noisy anyway.
 #
 # So we choose defaults that differ from NumPy's in one place, and say exactly what they are:
 #
@@ -64,24 +66,27 @@ import numpy.typing as npt
 # | Python bools, lists of them | `bool` |
 # | a NumPy array or NumPy scalar | its own dtype |
 #
-# Complex numbers, strings and arbitrary objects are refused at once. Otherwise they fail much later, far from the
-# mistake.
+# Complex numbers, strings and arbitrary objects are refused at once. Otherwise they fail much later,
+# far from the mistake.
 #
 # What is the dtype of `a + b` when the two differ? Two rules:
 #
-# 1. **Scalars are weak.** In `x * 2.0` the 2.0 takes the dtype of `x`, because nobody who writes `2.0` means "and please
-#    turn my network into float64". This holds for Python's scalars and for NumPy's (`np.sqrt(64)` is a `float64` scalar).
-# 2. **Floats win over integers, wide wins over narrow.** `float32 + int64` is `float32`, `float32 + float64` is
-#    `float64`. Booleans count as the integers 0 and 1.
+# 1. **Scalars are weak.** In `x * 2.0` the 2.0 takes the dtype of `x`, because nobody who writes
+#    `2.0` means "and please turn my network into float64". This holds for Python's scalars and for
+#    NumPy's (`np.sqrt(64)` is a `float64` scalar).
+# 2. **Floats win over integers, wide wins over narrow.** `float32 + int64` is `float32`,
+#    `float32 + float64` is `float64`. Booleans count as the integers 0 and 1.
 #
-# Plain NumPy breaks the first rule for NumPy scalars, and its answer for `float32 + int64` is `float64`. A common mistake in real code:
-# one `float64` array of normalisation constants, and the whole network quietly runs at half speed.
+# Plain NumPy breaks the first rule for NumPy scalars, and its answer for `float32 + int64` is
+# `float64`. A common mistake in real code: one `float64` array of normalisation constants, and the
+# whole network quietly runs at half speed.
 
 # %%
 #| export
 _Array = npt.NDArray[Any]
 _Shape = tuple[int, ...]
 _Axes = int | Sequence[int] | None
+_DTypeLike = npt.DTypeLike | None
 
 _BOOL = np.dtype(np.bool_)
 _INT64 = np.dtype(np.int64)
@@ -104,7 +109,7 @@ def _checked_array(array: _Array) -> _Array:
     return array.astype(_checked_dtype(array.dtype), copy=False)
 
 
-def _new_array(data: object, dtype: npt.DTypeLike) -> _Array:
+def _new_array(data: object, dtype: _DTypeLike) -> _Array:
     """Copy `data` into a new array; Python numbers get the default dtypes."""
     wanted = None if dtype is None else _checked_dtype(dtype)
     if isinstance(data, _Storage):
@@ -141,9 +146,10 @@ assert np.promote_types("float32", "int64") == np.float64  # NumPy's own answer
 # %% [markdown]
 # ## 2. The door: primitives and the recorder
 #
-# Every differentiable computation in the whole course is a composition of about thirty **primitives**: `add`, `matmul`,
-# `exp`, `sum`, ... A primitive is a name and a pure function on NumPy arrays. "Pure" means that it changes nothing and
-# that equal inputs give equal outputs, so that whoever knows the name and the inputs knows everything about the result.
+# Every differentiable computation in the whole course is a composition of about thirty
+# **primitives**: `add`, `matmul`, `exp`, `sum`, ... A primitive is a name and a pure function on
+# NumPy arrays. "Pure" means that it changes nothing and that equal inputs give equal outputs, so that
+# whoever knows the name and the inputs knows everything about the result.
 #
 # `apply(primitive, *inputs, **params)` is the door:
 #
@@ -154,15 +160,16 @@ assert np.promote_types("float32", "int64") == np.float64  # NumPy's own answer
 #     2. wrap     output = a new Tensor around array
 #     3. tell     recorder.record(primitive, (x,), output, {})      if there is a recorder
 #
-# *Inputs* are tensors: things one may want to differentiate with respect to. *Params* are everything else: an axis, a
-# shape, an index.
+# *Inputs* are tensors: things one may want to differentiate with respect to. *Params* are everything
+# else: an axis, a shape, an index.
 #
-# The recorder is a guest. It has one slot in every tensor, `origin`, where it may leave whatever it likes; this module
-# only ever asks whether the slot is empty. This is the pattern called *dependency inversion*: the low-level module
-# (tensor) defines a small interface, and the high-level one (autograd) fits itself into it.
+# The recorder is a guest. It has one slot in every tensor, `origin`, where it may leave whatever it
+# likes; this module only ever asks whether the slot is empty. This is the pattern called *dependency
+# inversion*: the low-level module (tensor) defines a small interface, and the high-level one
+# (autograd) fits itself into it.
 #
-# The price must be small, as each training step passes through the door hundreds of times. Without a recorder it is a
-# few hundred nanoseconds, less than NumPy itself needs for a small addition.
+# The price must be small, as each training step passes through the door hundreds of times. Without a
+# recorder it is a few hundred nanoseconds, less than NumPy itself needs for a small addition.
 
 
 # %%
@@ -244,30 +251,34 @@ def _wrap(array: Any) -> "Tensor":
     return tensor
 
 
-_allocate = object.__new__
+_allocate: Callable[..., Any] = object.__new__
 
 # %% [markdown]
 # ## 3. What a tensor holds
 #
 # The first rung of the ladder is storage. A tensor holds an array and four small things:
 #
-# - `requires_grad`: a mark that says "I want to know the gradient with respect to this one". Weights carry it.
+# - `requires_grad`: a mark that says "I want to know the gradient with respect to this one". Weights
+#   carry it.
 # - `grad`: where that gradient is put, a tensor of the same shape.
 # - `origin`: the recorder's slot.
-# - `version`: how often the numbers were overwritten in place. A recorder can notice that a value it noted down has
-#   changed since.
+# - `version`: how often the numbers were overwritten in place. A recorder can notice that a value it
+#   noted down has changed since.
 #
-# `__slots__` tells Python that these are all the attributes there are. An object then needs no dictionary of its own:
-# it is smaller and faster to make, and a typing error such as `t.requires_gard = True` fails.
+# `__slots__` tells Python that these are all the attributes there are. An object then needs no
+# dictionary of its own: it is smaller and faster to make, and a typing error such as
+# `t.requires_gard = True` fails.
 #
-# **Identity and equality.** `a == b` compares element by element and gives a tensor of booleans, so it cannot serve to
-# look tensors up in a dictionary. The hash of a tensor is therefore its identity: two tensors are the same key only if they
-# are the same object. And `if a == b:` is refused for more than one element, for it could mean "all" or "any".
+# **Identity and equality.** `a == b` compares element by element and gives a tensor of booleans, so
+# it cannot serve to look tensors up in a dictionary. The hash of a tensor is therefore its identity:
+# two tensors are the same key only if they are the same object. And `if a == b:` is refused for more
+# than one element, for it could mean "all" or "any".
 #
-# **No silent way back to NumPy.** `np.exp(tensor)` would compute the right numbers and lose the record: the gradient
-# would come out as zero, without a word. So we tell NumPy to keep its hands off (`__array_ufunc__ = None`; this also makes
-# `array * tensor` call *our* multiplication) and refuse `np.asarray(tensor)`. Whoever wants the numbers says so:
-# `tensor.numpy()` for a copy, `tensor.data` for the array itself.
+# **No silent way back to NumPy.** `np.exp(tensor)` would compute the right numbers and lose the
+# record: the gradient would come out as zero, without a word. So we tell NumPy to keep its hands off
+# (`__array_ufunc__ = None`; this also makes `array * tensor` call *our* multiplication) and refuse
+# `np.asarray(tensor)`. Whoever wants the numbers says so: `tensor.numpy()` for a copy, `tensor.data`
+# for the array itself.
 
 
 # %%
@@ -284,7 +295,7 @@ class _Storage:
     origin: object | None
     version: int
 
-    def __init__(self, data: object, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> None:
+    def __init__(self, data: object, dtype: _DTypeLike = None, requires_grad: bool = False) -> None:
         self._data = _new_array(data, dtype)
         self.grad = None
         self.origin = None
@@ -368,8 +379,8 @@ class _Storage:
         """Compute the gradients of this tensor with respect to all it was computed from, into their `.grad`.
 
         Args:
-            gradient: The gradient of the final quantity with respect to this tensor, of this tensor's shape. May be
-                left out for a tensor of one element, where it is 1.
+            gradient: The gradient of the final quantity with respect to this tensor, of this tensor's
+                shape. May be left out for a tensor of one element, where it is 1.
 
         Raises:
             RuntimeError: If no recorder is installed. The recorder may raise errors of its own.
@@ -407,8 +418,8 @@ class _Storage:
         )
 
     def __getstate__(self) -> tuple[Any, ...]:
-        # A copied or pickled tensor keeps its values and marks. Its origin stays behind: the record belongs to the
-        # original, and a whole graph would travel with it.
+        # A copied or pickled tensor keeps its values and marks. Its origin stays behind: the record
+        # belongs to the original, and a whole graph would travel with it.
         return self._data, self._requires_grad, self.grad, getattr(self, "__dict__", None)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -434,9 +445,10 @@ def _check_storable(source: np.dtype[Any], target: np.dtype[Any]) -> None:
 # %% [markdown]
 # ## 4. Arithmetic and broadcasting
 #
-# The second rung. Two tensors of the same shape are added element by element. *Broadcasting* extends this to shapes that
-# merely fit: line the shapes up at their **right** ends; two lengths fit if they are equal or one of them is 1; missing
-# lengths on the left count as 1. A length of 1 is then stretched, without copying, to the other's length.
+# The second rung. Two tensors of the same shape are added element by element. *Broadcasting* extends
+# this to shapes that merely fit: line the shapes up at their **right** ends; two lengths fit if they
+# are equal or one of them is 1; missing lengths on the left count as 1. A length of 1 is then
+# stretched, without copying, to the other's length.
 #
 #     x      (32, 10)          scores: 32 examples, 10 classes
 #     bias       (10,)         one number per class, used for every example
@@ -444,12 +456,12 @@ def _check_storable(source: np.dtype[Any], target: np.dtype[Any]) -> None:
 #
 #     column (3, 1)  +  row (4,)   ->   (3, 4): every sum of an element of one and an element of the other
 #
-# A common mistake: `(32,) - (32, 1)` is no error but a `(32, 32)` table of all differences. When a loss is strangely
-# large, look for this first.
+# A common mistake: `(32,) - (32, 1)` is no error but a `(32, 32)` table of all differences. When a
+# loss is strangely large, look for this first.
 #
-# Division of integers gives `float32`, as with Python's `/`. For the power with the scalar exponent 2, the most frequent by
-# far (squared errors, variances), `np.square` is several times faster than the general `np.power`, which goes through
-# logarithms.
+# Division of integers gives `float32`, as with Python's `/`. For the power with the scalar exponent
+# 2, the most frequent by far (squared errors, variances), `np.square` is several times faster than
+# the general `np.power`, which goes through logarithms.
 
 
 # %%
@@ -483,14 +495,15 @@ assert _power_forward(np.array([3.0]), np.array(2.0)) == 9.0
 assert np.allclose(_power_forward(np.array([2.0, 3.0]), np.array([3.0, 2.0])), [8.0, 9.0])
 
 # %% [markdown]
-# Before a primitive runs, both operands must be tensors of one dtype. `_operands` sees to that. Its first line is the
-# case that matters for speed: two tensors whose dtypes are the same object already.
+# Before a primitive runs, both operands must be tensors of one dtype. `_operands` sees to that. Its
+# first line is the case that matters for speed: two tensors whose dtypes are the same object already.
 #
-# An operand that is no number at all (`x + "a"`) is answered with `NotImplemented`, Python's way to say "ask the other
-# side". As the other side does not know either, Python raises the usual `TypeError`.
+# An operand that is no number at all (`x + "a"`) is answered with `NotImplemented`, Python's way to
+# say "ask the other side". As the other side does not know either, Python raises the usual
+# `TypeError`.
 #
-# A conversion of dtype is a primitive too (`astype`): otherwise the gradient of a `float32` weight that meets a
-# `float64` input could not find its way back.
+# A conversion of dtype is a primitive too (`astype`): otherwise the gradient of a `float32` weight
+# that meets a `float64` input could not find its way back.
 
 
 # %%
@@ -499,7 +512,7 @@ def _scalar_dtype(value: object, partner: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that a weak scalar takes beside a tensor of dtype `partner`."""
     if isinstance(value, (float, np.floating)):
         return partner if partner.kind == "f" else _FLOAT32
-    return _INT64 if partner == _BOOL else partner
+    return _INT64 if partner == _BOOL and not isinstance(value, (bool, np.bool_)) else partner
 
 
 def _as_operand(value: object, partner: np.dtype[Any]) -> "_Storage | None":
@@ -532,7 +545,7 @@ def _operands(left: Any, right: Any) -> "tuple[_Storage, _Storage] | None":
     return _cast(first, dtype), _cast(second, dtype)
 
 
-def _binary(primitive: Primitive, left: Any, right: Any) -> Any:
+def _binary(primitive: Primitive, left: Any, right: Any) -> "Tensor":
     """Apply a broadcasting primitive of two operands, or return NotImplemented."""
     pair = _operands(left, right)
     if pair is None:
@@ -555,7 +568,7 @@ def _check_broadcast(name: str, *shapes: _Shape) -> None:
         ) from None
 
 
-def _divide(left: Any, right: Any) -> Any:
+def _divide(left: Any, right: Any) -> "Tensor":
     """Divide; two integers meet in float32."""
     pair = _operands(left, right)
     if pair is None:
@@ -573,8 +586,9 @@ def _as_float(tensor: "_Storage") -> "_Storage":
 #
 # $$C_{ij} = \sum_{p=1}^{k} A_{ip} B_{pj}, \qquad C \text{ of shape } (m, n).$$
 #
-# With more than two axes the last two are the matrices and those before are a *batch*, which broadcasts. A vector
-# on the left counts as a row, on the right as a column, and the axis added for that is taken away again:
+# With more than two axes the last two are the matrices and those before are a *batch*, which
+# broadcasts. A vector on the left counts as a row, on the right as a column, and the axis added for
+# that is taken away again:
 #
 # | left | right | result |
 # |---|---|---|
@@ -584,23 +598,25 @@ def _as_float(tensor: "_Storage") -> "_Storage":
 # | `(b, m, k)` | `(k, n)` | `(b, m, n)` |
 # | `(b, 1, m, k)` | `(h, k, n)` | `(b, h, m, n)` |
 #
-# **Comparisons** give booleans. A step function has derivative zero wherever it has one, so they are not recorded.
+# **Comparisons** give booleans. A step function has derivative zero wherever it has one, so they are
+# not recorded.
 
 
 # %%
 #| export
-def _matmul(left: Any, right: Any) -> Any:
+def _matmul(left: Any, right: Any) -> "Tensor":
     """Matrix product of two operands, or NotImplemented."""
     pair = _operands(left, right)
     if pair is None:
         return NotImplemented
     a, b = pair[0]._data.shape, pair[1]._data.shape
     if not a or not b:
-        raise ValueError(f"matmul: both operands need at least one axis, found shapes {a} and {b}; use * for scalars")
+        raise ValueError(f"matmul: both operands need an axis, found shapes {a} and {b}; use * for scalars")
     if a[-1] != (b[-2] if len(b) > 1 else b[0]):
+        place = "last but one" if len(b) > 1 else "only"
         raise ValueError(
-            f"matmul: the last length of the left shape must equal the {'last but one' if len(b) > 1 else 'only'} "
-            f"length of the right shape, found {a} and {b}"
+            f"matmul: the last length of the left shape must equal the {place} length of the right shape, "
+            f"found {a} and {b}"
         )
     try:
         return apply(_MATMUL, *pair)
@@ -620,7 +636,7 @@ def _plain_array(value: object, partner: _Array) -> "_Array | None":
     return None
 
 
-def _compare(function: Callable[..., Any], left: "_Storage", right: object) -> Any:
+def _compare(function: Callable[..., Any], left: "_Storage", right: object) -> "Tensor":
     """Compare element by element into a bool tensor, or return NotImplemented."""
     array = _plain_array(right, left._data)
     if array is None:
@@ -629,7 +645,7 @@ def _compare(function: Callable[..., Any], left: "_Storage", right: object) -> A
     return _wrap(function(left._data, array))
 
 
-def _logical(function: Callable[..., Any], left: "_Storage", right: object) -> Any:
+def _logical(function: Callable[..., Any], left: "_Storage", right: object) -> "Tensor":
     """Combine two masks into a bool tensor, or return NotImplemented."""
     array = _plain_array(right, left._data)
     if array is None:
@@ -749,17 +765,18 @@ def _required(result: Any, name: str, other: object) -> "Tensor":
 # %% [markdown]
 # ## 5. Functions of one element
 #
-# The third rung: `exp`, `log`, `sqrt`, `tanh`, `sin`, `cos` come from NumPy. One function that deep learning needs is
-# missing there: the *error function*
+# The third rung: `exp`, `log`, `sqrt`, `tanh`, `sin`, `cos` come from NumPy. One function that deep
+# learning needs is missing there: the *error function*
 #
 # $$\operatorname{erf}(x) = \frac{2}{\sqrt{\pi}} \int_0^x e^{-t^2}\, dt,$$
 #
-# the heart of the normal distribution and of the GELU activation. Python's `math.erf` takes one number at a time, so
-# a million elements would take a tenth of a second. We want a vectorised one, exact to the last digits of `float64`.
+# the heart of the normal distribution and of the GELU activation. Python's `math.erf` takes one
+# number at a time, so a million elements would take a tenth of a second. We want a vectorised one,
+# exact to the last digits of `float64`.
 #
-# W. J. Cody (*Rational Chebyshev Approximations for the Error Function*, Mathematics of Computation 23, 1969, pp.
-# 631-637) splits the axis in three and gives, for each piece, the quotient of two polynomials with the smallest possible
-# maximal error:
+# W. J. Cody (*Rational Chebyshev Approximations for the Error Function*, Mathematics of Computation
+# 23, 1969, pp. 631-637) splits the axis in three and gives, for each piece, the quotient of two
+# polynomials with the smallest possible maximal error:
 #
 # $$
 # \begin{aligned}
@@ -770,18 +787,23 @@ def _required(result: Any, name: str, other: object) -> "Tensor":
 # \end{aligned}
 # $$
 #
-# Why not the first formula everywhere? Polynomials cannot flatten out. Far from zero, $\operatorname{erf}$ is 1
-# minus something tiny, and computing the tiny thing is what keeps the accuracy. The sign is put back at the end, as
-# $\operatorname{erf}(-x) = -\operatorname{erf}(x)$. The coefficients stand highest power first, ready for *Horner's scheme*
-# $((c_0 x + c_1) x + c_2) x + \dots$, which needs one multiplication and one addition per coefficient.
+# Why not the first formula everywhere? Polynomials cannot flatten out. Far from zero,
+# $\operatorname{erf}$ is 1 minus something tiny, and computing the tiny thing is what keeps the
+# accuracy. The sign is put back at the end, as $\operatorname{erf}(-x) = -\operatorname{erf}(x)$. The
+# coefficients stand highest power first, ready for *Horner's scheme*
+# $((c_0 x + c_1) x + c_2) x + \dots$, which needs one multiplication and one addition per
+# coefficient.
 
 
 # %%
 #| export
 _ERF_SMALL = (
-    (1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3),
+    (
+        1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2, 3.77485237685302021e2,
+        3.20937758913846947e3,
+    ),
     (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
-)
+)  # fmt: skip
 _ERF_MIDDLE = (
     (
         2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0, 6.61191906371416295e1,
@@ -846,9 +868,9 @@ assert error.max() < 4e-16, error.max()
 assert _erf_forward(np.array([np.inf, -np.inf, 0.0])).tolist() == [1.0, -1.0, 0.0]
 
 # %% [markdown]
-# `clip(low, high)` cuts values off at two limits. The limits are params, not inputs: nobody learns them. They are turned
-# into the array's own dtype first, or a Python float beside a `float32` array could widen the result under old versions
-# of NumPy.
+# `clip(low, high)` cuts values off at two limits. The limits are params, not inputs: nobody learns
+# them. They are turned into the array's own dtype first, or a Python float beside a `float32` array
+# could widen the result under old versions of NumPy.
 #
 # Functions such as `exp` make no sense for integers, so integers are turned into `float32` first.
 
@@ -920,11 +942,12 @@ class _Functions(_Arithmetic):
             ValueError: If both limits are None, one is NaN, or low exceeds high.
         """
         limits = [limit for limit in (low, high) if limit is not None]
-        if not limits or not all(first <= second for first, second in zip(limits, limits[-1:] * 2, strict=False)):
-            raise ValueError(f"clip expects low <= high, at least one of them a number, found {low} and {high}")
+        if not limits or not limits[0] <= limits[-1]:
+            raise ValueError(f"clip expects low <= high, at least one a number, found {low} and {high}")
         source: _Storage = self
         for limit in limits:
-            source = _cast(source, _common_dtype(source._data.dtype, _scalar_dtype(limit, source._data.dtype)))
+            dtype = source._data.dtype
+            source = _cast(source, _common_dtype(dtype, _scalar_dtype(limit, dtype)))
         return apply(_CLIP, source, low=low, high=high)
 
     def astype(self, dtype: npt.DTypeLike) -> "Tensor":
@@ -939,8 +962,8 @@ class _Functions(_Arithmetic):
 # %% [markdown]
 # ## 6. Reductions
 #
-# A reduction takes one or several axes away. `axis` says **which axis disappears**, which is the opposite of how many
-# people read it at first:
+# A reduction takes one or several axes away. `axis` says **which axis disappears**, which is the
+# opposite of how many people read it at first:
 #
 #     x of shape (2, 3):   [[1, 2, 3],
 #                           [4, 5, 6]]
@@ -955,12 +978,14 @@ class _Functions(_Arithmetic):
 # $$\operatorname{mean}(x) = \frac{1}{n}\sum_i x_i, \qquad
 #   \operatorname{var}(x) = \frac{1}{n - d}\sum_i (x_i - \operatorname{mean}(x))^2$$
 #
-# with $d$ = `ddof`, "delta degrees of freedom": 0 for the variance of these numbers, 1 for an unbiased estimate from a
-# sample. The textbook shortcut $\operatorname{mean}(x^2) - \operatorname{mean}(x)^2$ saves a pass and can cancel
-# catastrophically: for values around $10^4$ in `float32` all digits are lost, and the result may even be negative.
+# with $d$ = `ddof`, "delta degrees of freedom": 0 for the variance of these numbers, 1 for an
+# unbiased estimate from a sample. The textbook shortcut
+# $\operatorname{mean}(x^2) - \operatorname{mean}(x)^2$ saves a pass and can cancel catastrophically:
+# for values around $10^4$ in `float32` all digits are lost, and the result may even be negative.
 # (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., section 1.9.)
 #
-# The mean of nothing does not exist: an empty axis is an error instead of a NaN that spreads. The sum of nothing is 0.
+# The mean of nothing does not exist: an empty axis is an error instead of a NaN that spreads. The sum
+# of nothing is 0.
 
 
 # %%
@@ -986,6 +1011,14 @@ def _normalised_axes(axis: _Axes, ndim: int) -> tuple[int, ...] | None:
     return normal
 
 
+def _one_axis(axis: int, ndim: int) -> int:
+    """Return one axis as a non-negative int; raises as `_normalised_axes` does."""
+    axes = _normalised_axes(axis, ndim)
+    if axes is None or len(axes) != 1:
+        raise TypeError(f"one axis is expected, found {axis!r}")
+    return axes[0]
+
+
 def _count(shape: _Shape, axes: tuple[int, ...] | None) -> int:
     """Return how many elements a reduction over `axes` puts together."""
     count = 1
@@ -994,21 +1027,9 @@ def _count(shape: _Shape, axes: tuple[int, ...] | None) -> int:
     return count
 
 
-def _sum_forward(array: _Array, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
-    return np.add.reduce(array, axis=axis, keepdims=keepdims)
-
-
-def _max_forward(array: _Array, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
-    return np.maximum.reduce(array, axis=axis, keepdims=keepdims)
-
-
-def _min_forward(array: _Array, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
-    return np.minimum.reduce(array, axis=axis, keepdims=keepdims)
-
-
-_SUM = Primitive("sum", _sum_forward)
-_MAX = Primitive("max", _max_forward)
-_MIN = Primitive("min", _min_forward)
+_SUM = Primitive("sum", np.add.reduce)
+_MAX = Primitive("max", np.maximum.reduce)
+_MIN = Primitive("min", np.minimum.reduce)
 
 
 class _Reductions(_Functions):
@@ -1048,7 +1069,7 @@ class _Reductions(_Functions):
         Args:
             axis: The axis or axes to reduce; None for all.
             keepdims: Keep the reduced axes with length 1.
-            ddof: What is taken off the number of elements in the divisor; 1 gives the unbiased sample variance.
+            ddof: What is taken off the number of elements in the divisor; 1 for the unbiased variance.
 
         Raises:
             ValueError: If there are not more than `ddof` elements.
@@ -1098,11 +1119,9 @@ class _Reductions(_Functions):
         return self._position("argmin", np.argmin, axis)
 
     def _position(self, name: str, function: Callable[..., Any], axis: int | None) -> "Tensor":
-        axes = _normalised_axes(axis, self._data.ndim)
-        if axes is not None and len(axes) != 1:
-            raise ValueError(f"{name} expects one axis or None, found {axis}")
-        self._counted(name, axes)
-        found = function(self._data, axis=None if axes is None else axes[0])
+        one = None if axis is None else _one_axis(axis, self._data.ndim)
+        self._counted(name, None if one is None else (one,))
+        found = function(self._data, axis=one)
         return _wrap(np.asarray(found, dtype=_INT64))
 
     def _counted(self, name: str, axes: tuple[int, ...] | None) -> int:
@@ -1115,7 +1134,7 @@ class _Reductions(_Functions):
 # %%
 assert _normalised_axes(-1, 3) == (2,)
 assert _normalised_axes((0, -1), 3) == (0, 2)
-assert _sum_forward(np.array([[1, 2, 3], [4, 5, 6]]), axis=(0,), keepdims=False).tolist() == [5, 7, 9]
+assert _SUM.forward(np.array([[1, 2, 3], [4, 5, 6]]), axis=(0,), keepdims=False).tolist() == [5, 7, 9]
 
 large = np.array([10000.0, 10001.0, 10002.0], dtype=np.float32)
 shortcut = np.mean(large * large) - np.mean(large) ** 2
@@ -1125,9 +1144,9 @@ assert abs(two_pass - 2 / 3) < 1e-6 < abs(shortcut - 2 / 3)
 # %% [markdown]
 # ## 7. Shapes
 #
-# The fifth rung moves no numbers, or hardly any. An array in memory is one long row of numbers plus a recipe: for each
-# axis a length and a *stride*, the distance in memory from one element to the next along that axis. Many operations only
-# write a new recipe for the same memory, a **view**:
+# The fifth rung moves no numbers, or hardly any. An array in memory is one long row of numbers plus a
+# recipe: for each axis a length and a *stride*, the distance in memory from one element to the next
+# along that axis. Many operations only write a new recipe for the same memory, a **view**:
 #
 #     x = [[0, 1, 2],        memory 0 1 2 3 4 5     shape (2, 3)   strides (3, 1)
 #          [3, 4, 5]]
@@ -1135,12 +1154,12 @@ assert abs(two_pass - 2 / 3) < 1e-6 < abs(shortcut - 2 / 3)
 #     x.reshape(6)           memory 0 1 2 3 4 5     shape (6,)     strides (1,)
 #     x[0].broadcast_to(4,3) memory 0 1 2 ...       shape (4, 3)   strides (0, 1)
 #
-# A stride of 0 stays in place: that is broadcasting without copying. (Strides are counted in elements here; NumPy counts
-# bytes.)
+# A stride of 0 stays in place: that is broadcasting without copying. (Strides are counted in elements
+# here; NumPy counts bytes.)
 #
-# A view shares its numbers with the original: writing to one changes the other. And `reshape` is not `transpose`: a
-# `(2, 3)` tensor reshaped to `(3, 2)` keeps the order of the numbers in memory, its transpose does not. To confuse the
-# two raises no error; the image of a cat becomes noise.
+# A view shares its numbers with the original: writing to one changes the other. And `reshape` is not
+# `transpose`: a `(2, 3)` tensor reshaped to `(3, 2)` keeps the order of the numbers in memory, its
+# transpose does not. To confuse the two raises no error; the image of a cat becomes noise.
 
 
 # %%
@@ -1194,35 +1213,34 @@ assert _transpose_forward(grid, (1, 0)).tolist() == [[0, 3], [1, 4], [2, 5]]
 assert _reshape_forward(grid, (3, 2)).tolist() == [[0, 1], [2, 3], [4, 5]]
 
 # %% [markdown]
-# **Padding** puts a border of constant values around a tensor. **Windows** is the operation behind convolution and
-# pooling: it lays a small frame over an image at every position and collects what the frame shows. For images
-# `x` of shape $(N, C, H, W)$ and a kernel of $k_h \times k_w$ places,
+# **Padding** puts a border of constant values around a tensor. **Windows** is the operation behind
+# convolution and pooling: it lays a small frame over an image at every position and collects what the
+# frame shows. For images `x` of shape $(N, C, H, W)$ and a kernel of $k_h \times k_w$ places,
 #
 # $$\text{windows}[n, c, i, j, p, q] = x[n, c,\; i\, s_h + p\, d_h,\; j\, s_w + q\, d_w]$$
 #
-# where the *stride* $s$ is the step from one frame to the next and the *dilation* $d$ the step between the places
-# within a frame. The frame spans $d_h(k_h - 1) + 1$ rows, so there are
+# where the *stride* $s$ is the step from one frame to the next and the *dilation* $d$ the step
+# between the places within a frame. The frame spans $d_h(k_h - 1) + 1$ rows, so there are
 #
 # $$O_h = \left\lfloor \frac{H - d_h(k_h - 1) - 1}{s_h} \right\rfloor + 1$$
 #
-# positions (Dumoulin and Visin, *A guide to convolution arithmetic for deep learning*, 2016), and likewise for columns.
-# Look at the index formula: it is linear in $i, j, p, q$. So this, too, is only a recipe of strides, a view with
-# six axes, and no Python loop visits a pixel:
+# positions (Dumoulin and Visin, *A guide to convolution arithmetic for deep learning*, 2016), and
+# likewise for columns. Look at the index formula: it is linear in $i, j, p, q$. So this, too, is only
+# a recipe of strides, a view with six axes, and no Python loop visits a pixel:
 #
 #     image row      0 1 2 3 4        kernel 3, stride 2:   [[0, 1, 2],
 #                                                            [2, 3, 4]]
 #
-# The 2 appears twice in the view and once in memory. Writing to such a view would change several places at once, so it is read-only.
+# The 2 appears twice in the view and once in memory. Writing to such a view would change several
+# places at once, so it is read-only.
 
 
 # %%
 #| export
 def _pad_forward(array: _Array, widths: tuple[tuple[int, int], ...], value: float) -> _Array:
-    shape = tuple(before + length + after for length, (before, after) in zip(array.shape, widths, strict=True))
-    result = np.full(shape, value, dtype=array.dtype)
-    result[
-        tuple(slice(before, before + length) for length, (before, _) in zip(array.shape, widths, strict=True))
-    ] = array
+    sides = list(zip(array.shape, widths, strict=True))
+    result = np.full([before + length + after for length, (before, after) in sides], value, array.dtype)
+    result[tuple([slice(before, before + length) for length, (before, _) in sides])] = array
     return result
 
 
@@ -1237,7 +1255,8 @@ def _windows_forward(
         array,
         shape=(n, c, rows, columns, *kernel),
         strides=(
-            step_n, step_c, step_h * stride[0], step_w * stride[1], step_h * dilation[0], step_w * dilation[1],
+            step_n, step_c, step_h * stride[0], step_w * stride[1],
+            step_h * dilation[0], step_w * dilation[1],
         ),
         writeable=False,
     )  # fmt: skip
@@ -1269,8 +1288,8 @@ class _Shaping(_Reductions):
         """Return the tensor with its axes in another order.
 
         Args:
-            *axes: For every axis of the result, the axis of this tensor it comes from, as ints or as one sequence.
-                Without any, the order is reversed.
+            *axes: For every axis of the result, the axis of this tensor it comes from, as ints or as one
+                sequence. Without any, the order is reversed.
 
         Raises:
             ValueError: If not every axis is named exactly once.
@@ -1289,8 +1308,7 @@ class _Shaping(_Reductions):
 
     def swapaxes(self, first: int, second: int) -> "Tensor":
         """Return the tensor with two axes exchanged."""
-        (a,) = _normalised_axes(first, self._data.ndim) or ()
-        (b,) = _normalised_axes(second, self._data.ndim) or ()
+        a, b = _one_axis(first, self._data.ndim), _one_axis(second, self._data.ndim)
         order = list(range(self._data.ndim))
         order[a], order[b] = b, a
         return apply(_TRANSPOSE, self, axes=tuple(order))
@@ -1307,18 +1325,17 @@ class _Shaping(_Reductions):
         return apply(_RESHAPE, self, shape=_normalised_shape(shape, self._data.size))
 
     def flatten(self, start: int = 0) -> "Tensor":
-        """Return the tensor with the axes from `start` on made into one; `flatten(1)` keeps the batch axis."""
+        """Return the tensor with the axes from `start` on made into one; flatten(1) keeps a batch axis."""
         shape = self._data.shape
         if start == 0:
             return apply(_RESHAPE, self, shape=(self._data.size,))
-        (first,) = _normalised_axes(start, len(shape)) or ()
+        first = _one_axis(start, len(shape))
         return apply(_RESHAPE, self, shape=(*shape[:first], _count(shape[first:], None)))
 
     def expand_dims(self, axis: int) -> "Tensor":
         """Return the tensor with a new axis of length 1, which stands at position `axis` of the result."""
         shape = list(self._data.shape)
-        (position,) = _normalised_axes(axis, len(shape) + 1) or ()
-        shape.insert(position, 1)
+        shape.insert(_one_axis(axis, len(shape) + 1), 1)
         return apply(_RESHAPE, self, shape=tuple(shape))
 
     def squeeze(self, axis: _Axes = None) -> "Tensor":
@@ -1360,7 +1377,9 @@ class _Shaping(_Reductions):
         """
         pairs = tuple(tuple(_length(width) for width in pair) for pair in widths)
         if len(pairs) != self._data.ndim or any(len(pair) != 2 for pair in pairs):
-            raise ValueError(f"pad expects a pair (before, after) for each of {self._data.ndim} axes, found {widths}")
+            raise ValueError(
+                f"pad expects {self._data.ndim} pairs (before, after), one per axis, found {widths}"
+            )
         _check_storable(_scalar_dtype(value, self._data.dtype), self._data.dtype)
         return apply(_PAD, self, widths=pairs, value=value)
 
@@ -1375,13 +1394,15 @@ class _Shaping(_Reductions):
             dilation: Steps between the places within a window.
 
         Returns:
-            Shape (N, C, OH, OW, KH, KW) for this tensor's shape (N, C, H, W); see Dumoulin and Visin (2016) for OH.
+            Shape (N, C, OH, OW, KH, KW) for this tensor's shape (N, C, H, W), where
+            OH = (H - dilation * (KH - 1) - 1) // stride + 1 (Dumoulin and Visin, 2016).
 
         Raises:
-            ValueError: If this tensor has not four axes, a number is not positive, or the window exceeds the image.
+            ValueError: If this tensor has not four axes, a number is not positive, or the window
+                exceeds the image.
         """
         if self._data.ndim != 4:
-            raise ValueError(f"windows expects a tensor of shape (N, C, H, W), found shape {self._data.shape}")
+            raise ValueError(f"windows expects the shape (N, C, H, W), found {self._data.shape}")
         pairs = _pair(kernel, "kernel"), _pair(stride, "stride"), _pair(dilation, "dilation")
         span = tuple(d * (k - 1) + 1 for k, d in zip(pairs[0], pairs[2], strict=True))
         if span[0] > self._data.shape[2] or span[1] > self._data.shape[3]:
@@ -1405,15 +1426,17 @@ assert _pad_forward(np.array([1.0, 2.0]), ((1, 2),), 9.0).tolist() == [9, 1, 2, 
 # | basic: ints, slices, `None`, `...` | `x[0]`, `x[:, 1:3]` | a view |
 # | advanced: integer or boolean arrays | `x[[2, 0, 0]]`, `x[x > 0]` | a copy |
 #
-# With integer arrays one can pick an element for every row: `logits[rows, labels]` with `rows = arange(n)` gives, for
-# each example, the score of its true class. Cross-entropy needs just this; and an embedding table is `table[tokens]`.
+# With integer arrays one can pick an element for every row: `logits[rows, labels]` with
+# `rows = arange(n)` gives, for each example, the score of its true class. Cross-entropy needs just
+# this; and an embedding table is `table[tokens]`.
 #
-# Index arrays are copied when they are used: a recorder keeps the index, and a data loader may reuse its buffer for the
-# next batch.
+# Index arrays are copied when they are used: a recorder keeps the index, and a data loader may reuse
+# its buffer for the next batch.
 #
-# **Writing in place**, `x[0] = 5.0`, is allowed where it cannot falsify a record. If `x` was computed by a recorded
-# operation, the note "x is the exp of y" would become a lie, so that is refused. Writing a recorded value *into* a tensor
-# would lose its record, so that is refused too. `where` and `concatenate` do the same jobs without overwriting.
+# **Writing in place**, `x[0] = 5.0`, is allowed where it cannot falsify a record. If `x` was computed
+# by a recorded operation, the note "x is the exp of y" would become a lie, so that is refused.
+# Writing a recorded value *into* a tensor would lose its record, so that is refused too. `where` and
+# `concatenate` do the same jobs without overwriting.
 
 
 # %%
@@ -1457,13 +1480,13 @@ class _Indexing(_Shaping):
     def __setitem__(self, index: Any, value: object) -> None:
         if self.origin is not None:
             raise RuntimeError(
-                "this tensor was computed by a recorded operation, and writing into it would falsify the record: "
-                "use where() or concatenate(), or write into detach() of it if no gradient is wanted"
+                "this tensor was computed by a recorded operation, and writing into it would falsify the "
+                "record: use where() or concatenate(), or write into a copy: Tensor(this)"
             )
         if isinstance(value, _Storage) and value.origin is not None:
             raise RuntimeError(
                 "the assigned tensor was computed by a recorded operation, and the record would be lost: "
-                "use where(), stack() or concatenate(), or assign detach() of it if no gradient is wanted"
+                "use where(), stack() or concatenate(), or assign detach() if no gradient is wanted"
             )
         array = value._data if isinstance(value, _Storage) else np.asarray(value)
         if isinstance(value, _SCALAR_TYPES):
@@ -1480,8 +1503,8 @@ class _Indexing(_Shaping):
 # %% [markdown]
 # ## 9. The tensor
 #
-# The top rung has nothing left to do but to say what the whole is. (`__weakref__` allows others to refer to a tensor
-# without keeping it alive; `Self` in the annotation of a copy would be the same idea for types.)
+# The top rung has nothing left to do but to say what the whole is. (`__weakref__` allows others to
+# refer to a tensor without keeping it alive.)
 
 
 # %%
@@ -1491,15 +1514,15 @@ class Tensor(_Indexing):
 
     Args:
         data: A number, nested sequences of numbers, a NumPy array or another tensor. It is always copied.
-        dtype: The type of the elements. By default Python floats become float32, ints int64, bools bool, and NumPy
-            arrays keep their dtype.
+        dtype: The type of the elements. By default Python floats become float32, ints int64, bools
+            bool, and NumPy arrays keep their dtype.
         requires_grad: Whether the gradient with respect to this tensor is wanted in `.grad`.
 
     Attributes:
         data: The NumPy array that holds the values.
         requires_grad: See above.
         grad: The gradient, a tensor of the same shape, or None as long as none was computed.
-        origin: Belongs to whoever records operations; None for a tensor that was not computed by a recorded one.
+        origin: Belongs to whoever records operations; None for a tensor that no recorded one computed.
         version: How often the values were overwritten in place.
 
     Raises:
@@ -1526,9 +1549,10 @@ assert repr(Tensor([1.0, 2.5])) == "Tensor([1. , 2.5], shape=(2,), dtype=float32
 try:
     x + Tensor([1.0, 2.0])
 except ValueError as error:
-    assert "(2, 3) and (2,) do not broadcast" in str(error)
+    message = str(error)
 else:
     raise AssertionError("shapes that do not fit must be refused")
+assert "(2, 3) and (2,) do not broadcast" in message
 
 # %%
 assert (x @ x.T).tolist() == [[14.0, 32.0], [32.0, 77.0]]
@@ -1537,7 +1561,8 @@ assert x.sum(axis=0).tolist() == [5.0, 7.0, 9.0]
 assert x.mean(axis=1, keepdims=True).tolist() == [[2.0], [5.0]]
 assert abs(x.var().item() - 35 / 12) < 1e-6
 assert x.argmax(axis=1).tolist() == [2, 2]
-assert x.reshape(3, -1).shape == (3, 2) and x.expand_dims(0).shape == (1, 2, 3)
+assert x.reshape(3, -1).shape == (3, 2)
+assert x.expand_dims(0).shape == (1, 2, 3)
 assert x[1, [0, 2]].tolist() == [4.0, 6.0]
 assert x[x > 4.5].tolist() == [5.0, 6.0]
 
@@ -1570,15 +1595,15 @@ assert abs(softmax.sum().item() - 2.0) < 1e-6
 # %% [markdown]
 # ## 10. Making tensors
 #
-# Functions that make tensors from nothing. Random ones take a *generator*: the number 7 gives the same numbers today
-# and tomorrow, and so an experiment can be repeated. A `np.random.Generator` continues where it stands, which is what
-# one wants when many tensors are drawn one after the other. A common mistake is to pass the same number for every layer: all
-# layers start with the same weights.
+# Functions that make tensors from nothing. Random ones take a *generator*: the number 7 gives the
+# same numbers today and tomorrow, and so an experiment can be repeated. A `np.random.Generator`
+# continues where it stands, which is what one wants when many tensors are drawn one after the other.
+# A common mistake is to pass the same number for every layer: all layers start with the same weights.
 
 
 # %%
 #| export
-def tensor(data: object, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: object, dtype: _DTypeLike = None, requires_grad: bool = False) -> Tensor:
     """Make a tensor from data; the same as `Tensor(data, dtype, requires_grad)`."""
     return Tensor(data, dtype, requires_grad)
 
@@ -1590,18 +1615,22 @@ def _made(array: _Array, requires_grad: bool) -> Tensor:
     return result
 
 
-def zeros(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+def zeros(
+    shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, requires_grad: bool = False
+) -> Tensor:
     """Make a tensor of zeros."""
     return _made(np.zeros(_shape_of(shape), dtype), requires_grad)
 
 
-def ones(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+def ones(
+    shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, requires_grad: bool = False
+) -> Tensor:
     """Make a tensor of ones."""
     return _made(np.ones(_shape_of(shape), dtype), requires_grad)
 
 
 def full(
-    shape: int | Sequence[int], value: float, dtype: npt.DTypeLike = None, requires_grad: bool = False
+    shape: int | Sequence[int], value: float, dtype: _DTypeLike = None, requires_grad: bool = False
 ) -> Tensor:
     """Make a tensor filled with one value; its dtype is that of `Tensor(value)` if none is given."""
     filling = _new_array(value, dtype)
@@ -1615,7 +1644,7 @@ def eye(rows: int, columns: int | None = None, dtype: npt.DTypeLike = np.float32
     return _made(np.eye(_length(rows), None if columns is None else _length(columns), dtype=dtype), False)
 
 
-def arange(start: float, stop: float | None = None, step: float = 1, dtype: npt.DTypeLike = None) -> Tensor:
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: _DTypeLike = None) -> Tensor:
     """Make the numbers from `start` up to, but not including, `stop`, like Python's range.
 
     Args:
@@ -1640,12 +1669,12 @@ def linspace(start: float, stop: float, count: int, dtype: npt.DTypeLike = np.fl
     return _made(np.linspace(start, stop, _length(count)).astype(_checked_dtype(dtype)), False)
 
 
-def zeros_like(other: Tensor, dtype: npt.DTypeLike = None) -> Tensor:
+def zeros_like(other: Tensor, dtype: _DTypeLike = None) -> Tensor:
     """Make a tensor of zeros with the shape, and by default the dtype, of another."""
     return zeros(other.shape, other.dtype if dtype is None else dtype)
 
 
-def ones_like(other: Tensor, dtype: npt.DTypeLike = None) -> Tensor:
+def ones_like(other: Tensor, dtype: _DTypeLike = None) -> Tensor:
     """Make a tensor of ones with the shape, and by default the dtype, of another."""
     return ones(other.shape, other.dtype if dtype is None else dtype)
 
@@ -1678,7 +1707,7 @@ def randn(
     dtype: npt.DTypeLike = np.float32,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Make random numbers from the normal distribution with mean 0 and variance 1; see `rand` for the arguments."""
+    """Make random numbers from the normal distribution, mean 0 and variance 1; arguments as for `rand`."""
     drawn, wanted = _random_dtypes(dtype)
     array = np.random.default_rng(rng).standard_normal(_shape_of(shape), dtype=drawn)
     return _made(array.astype(wanted, copy=False), requires_grad)
@@ -1693,8 +1722,10 @@ def _random_dtypes(dtype: npt.DTypeLike) -> tuple[Any, np.dtype[Any]]:
 
 
 # %%
-assert zeros((2, 3)).shape == (2, 3) and zeros(3).dtype == np.float32
-assert arange(4).tolist() == [0, 1, 2, 3] and arange(0.0, 1.0, 0.25).dtype == np.float32
+assert zeros((2, 3)).shape == (2, 3)
+assert zeros(3).dtype == np.float32
+assert arange(4).tolist() == [0, 1, 2, 3]
+assert arange(0.0, 1.0, 0.25).dtype == np.float32
 assert (randn(5, rng=7) == randn(5, rng=7)).min()
 generator = np.random.default_rng(7)
 assert not (randn(5, generator) == randn(5, generator)).min()
@@ -1708,9 +1739,10 @@ assert not (randn(5, generator) == randn(5, generator)).min()
 #     stack([a, b], axis=0)         (3,) and (3,)      -> (2, 3)      along a new axis
 #     where(condition, a, b)        a where the condition is true, else b; broadcasting
 #
-# `where` evaluates *both* branches. `where(x > 0, x.log(), 0.0)` still computes the logarithm of the negative elements; the
-# NaN is dropped from the value, but in a gradient it comes back as $0 \cdot \text{NaN}$. The cure is to make the input safe
-# first: `where(x > 0, where(x > 0, x, 1.0).log(), 0.0)`.
+# `where` evaluates *both* branches. `where(x > 0, x.log(), 0.0)` still computes the logarithm of the
+# negative elements; the NaN is dropped from the value, but in a gradient it comes back as
+# $0 \cdot \text{NaN}$. The cure is to make the input safe first:
+# `where(x > 0, where(x > 0, x, 1.0).log(), 0.0)`.
 
 
 # %%
@@ -1755,7 +1787,7 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
         TypeError: If something in the sequence is not a tensor.
     """
     parts = _same_dtype(tensors, "concatenate")
-    (position,) = _normalised_axes(axis, parts[0].ndim) or ()
+    position = _one_axis(axis, parts[0].ndim)
     rests = {(part.shape[:position], part.shape[position + 1 :]) for part in parts}
     if len({part.ndim for part in parts}) > 1 or len(rests) > 1:
         raise ValueError(f"concatenate: shapes differ outside axis {axis}: {[part.shape for part in parts]}")
@@ -1772,8 +1804,7 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     parts = _same_dtype(tensors, "stack")
     if len({part.shape for part in parts}) > 1:
         raise ValueError(f"stack expects equal shapes, found {[part.shape for part in parts]}")
-    (position,) = _normalised_axes(axis, parts[0].ndim + 1) or ()
-    return apply(_STACK, *parts, axis=position)
+    return apply(_STACK, *parts, axis=_one_axis(axis, parts[0].ndim + 1))
 
 
 def where(condition: Tensor | _Array, a: Tensor | _Array | float, b: Tensor | _Array | float) -> Tensor:
@@ -1794,35 +1825,38 @@ def where(condition: Tensor | _Array, a: Tensor | _Array | float, b: Tensor | _A
         raise TypeError(f"where expects a condition of dtype bool, found {found}")
     if isinstance(a, _SCALAR_TYPES) and isinstance(b, _SCALAR_TYPES):
         a = Tensor(a)
-    booleans = all(getattr(value, "dtype", None) == _BOOL for value in (a, b))
-    pair = (_as_operand(a, _BOOL), _as_operand(b, _BOOL)) if booleans else _operands(a, b)
-    if pair is None:
+    first = _as_operand(a, getattr(b, "dtype", _FLOAT32))
+    second = _as_operand(b, getattr(a, "dtype", _FLOAT32))
+    if first is None or second is None:
         raise TypeError(f"where chooses among numbers, found {type(a).__name__} and {type(b).__name__}")
-    _check_broadcast("where", mask.shape, pair[0].shape, pair[1].shape)
-    return apply(_WHERE, mask, *pair)
+    if first.dtype != second.dtype:
+        dtype = _common_dtype(first.dtype, second.dtype)
+        first, second = _cast(first, dtype), _cast(second, dtype)
+    _check_broadcast("where", mask.shape, first.shape, second.shape)
+    return apply(_WHERE, mask, first, second)
 
 
 # %%
-assert concatenate([x, x]).shape == (4, 3) and concatenate([x, x], axis=1).shape == (2, 6)
+assert concatenate([x, x]).shape == (4, 3)
+assert concatenate([x, x], axis=1).shape == (2, 6)
 assert stack([bias, bias], axis=1).shape == (3, 2)
 assert where(x > 3.0, x, 0.0).tolist() == [[0.0, 0.0, 0.0], [4.0, 5.0, 6.0]]
 
 # %% [markdown]
 # ## 12. The list of primitives
 #
-# Whoever wants to treat all of them, such as `autograd` with its derivative rules, finds them here by name.
+# Whoever wants to treat all of them, such as `autograd` with its derivative rules, finds them here by
+# name.
 
 # %%
 #| export
+_ALL_PRIMITIVES = (
+    _ADD, _SUBTRACT, _MULTIPLY, _DIVIDE, _POWER, _NEGATIVE, _EXP, _LOG, _SQRT, _TANH, _ERF, _SIN, _COS,
+    _ABSOLUTE, _MAXIMUM, _MINIMUM, _CLIP, _WHERE, _SUM, _MAX, _MIN, _MATMUL, _TRANSPOSE, _RESHAPE,
+    _BROADCAST_TO, _GETITEM, _PAD, _CONCATENATE, _STACK, _WINDOWS, _ASTYPE,
+)  # fmt: skip
 PRIMITIVES: Mapping[str, Primitive] = MappingProxyType(
-    {
-        primitive.name: primitive
-        for primitive in (
-            _ADD, _SUBTRACT, _MULTIPLY, _DIVIDE, _POWER, _NEGATIVE, _EXP, _LOG, _SQRT, _TANH, _ERF, _SIN, _COS,
-            _ABSOLUTE, _MAXIMUM, _MINIMUM, _CLIP, _WHERE, _SUM, _MAX, _MIN, _MATMUL, _TRANSPOSE, _RESHAPE,
-            _BROADCAST_TO, _GETITEM, _PAD, _CONCATENATE, _STACK, _WINDOWS, _ASTYPE,
-        )  # fmt: skip
-    }
+    {primitive.name: primitive for primitive in _ALL_PRIMITIVES}
 )
 
 # %%

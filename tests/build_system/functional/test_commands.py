@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.build_system.small_course import SmallCourse
+from tests.build_system.geometry_course import GeometryCourse
 
 
 @pytest.fixture
-def course(tmp_path: Path) -> SmallCourse:
-    return SmallCourse.write(tmp_path / "Kurs mit Leerzeichen é")
+def course(tmp_path: Path) -> GeometryCourse:
+    return GeometryCourse.write(tmp_path / "Kurs mit Leerzeichen é")
 
 
-def test_a_course_builds_from_an_unrelated_folder(course: SmallCourse, tmp_path: Path) -> None:
+def test_a_course_builds_from_an_unrelated_folder(course: GeometryCourse, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     done = course.doit("-f", str(course.root / "dodo.py"), cwd=elsewhere)
@@ -30,7 +30,7 @@ def test_a_course_builds_from_an_unrelated_folder(course: SmallCourse, tmp_path:
     assert report["integration"]["checks/integration/test_shapes_areas.py"]["modules"] == ["shapes", "areas"]
 
 
-def test_doit_list_explains_every_task(course: SmallCourse) -> None:
+def test_doit_list_explains_every_task(course: GeometryCourse) -> None:
     done = course.doit("list", "--all")
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
@@ -40,7 +40,7 @@ def test_doit_list_explains_every_task(course: SmallCourse) -> None:
     assert all(sentence.endswith(".") or sentence.endswith(").") for sentence in lines.values())
 
 
-def test_validate_of_one_module_leaves_the_others_alone(course: SmallCourse) -> None:
+def test_validate_of_one_module_leaves_the_others_alone(course: GeometryCourse) -> None:
     course.run("validate:areas")
     assert course.outcomes() == {
         "shapes": "passed",
@@ -51,7 +51,7 @@ def test_validate_of_one_module_leaves_the_others_alone(course: SmallCourse) -> 
     assert "geometry/colours.py" not in course.published()
 
 
-def test_a_broken_manifest_ends_with_status_3_and_no_traceback(course: SmallCourse) -> None:
+def test_a_broken_manifest_ends_with_status_3_and_no_traceback(course: GeometryCourse) -> None:
     course.edit("modules.toml", 'depends = ["shapes"]', 'depends = ["shape"]')
     course.edit("modules.toml", 'target = "colours"', 'traget = "colours"')
     for done in (course.doit(), course.tito("test", "shapes")):
@@ -61,7 +61,7 @@ def test_a_broken_manifest_ends_with_status_3_and_no_traceback(course: SmallCour
         assert "traget" in done.stderr
 
 
-def test_tito_runs_the_same_tasks(course: SmallCourse) -> None:
+def test_tito_runs_the_same_tasks(course: GeometryCourse) -> None:
     done = course.tito("export", "areas")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (course.root / "build/staging/geometry/base/areas.py").is_file()
@@ -78,18 +78,18 @@ def test_tito_runs_the_same_tasks(course: SmallCourse) -> None:
         (["test", "intergration"], "ERROR: 'intergration' is no module of this course; did you mean 'integration'?\n"),
     ],
 )
-def test_tito_answers_typos(course: SmallCourse, arguments: list[str], said: str) -> None:
+def test_tito_answers_typos(course: GeometryCourse, arguments: list[str], said: str) -> None:
     done = course.tito(*arguments)
     assert (done.returncode, done.stderr) == (3, said)
 
 
 def test_tito_outside_a_course(tmp_path: Path) -> None:
-    done = SmallCourse(tmp_path).tito("test", "unit")
+    done = GeometryCourse(tmp_path).tito("test", "unit")
     assert done.returncode == 3
     assert done.stderr.startswith(f"ERROR: no modules.toml in {tmp_path} or above")
 
 
-def test_a_course_adds_a_check_of_its_own(course: SmallCourse) -> None:
+def test_a_course_adds_a_check_of_its_own(course: GeometryCourse) -> None:
     course.put(
         "dodo.py",
         "from tinytorch_build.model import Problem\n"

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.build_system.small_course import SmallCourse
+from tests.build_system.geometry_course import GeometryCourse
 from tinytorch_build.model import Outcome, Stage
 
 SHAPES = "lessons/01_shapes/shapes_dev.py"
 
 
 @pytest.fixture
-def course(tmp_path: Path) -> SmallCourse:
-    course = SmallCourse.write(tmp_path / "course")
+def course(tmp_path: Path) -> GeometryCourse:
+    course = GeometryCourse.write(tmp_path / "course")
     report = course.run()
     assert report.outcome is Outcome.PASSED, course.said
     return course
@@ -53,7 +53,7 @@ def course(tmp_path: Path) -> SmallCourse:
     ],
 )
 def test_a_fault_blocks_what_depends_on_it_and_nothing_else(
-    course: SmallCourse, file: str, old: str, new: str, stage: Stage, said: str, place: str
+    course: GeometryCourse, file: str, old: str, new: str, stage: Stage, said: str, place: str
 ) -> None:
     before = course.published()
     course.edit(file, old, new)
@@ -75,7 +75,7 @@ def test_a_fault_blocks_what_depends_on_it_and_nothing_else(
     assert course.doit().returncode not in (0, 3)
 
 
-def test_a_failing_integration_test_fails_the_last_of_its_modules(course: SmallCourse) -> None:
+def test_a_failing_integration_test_fails_the_last_of_its_modules(course: GeometryCourse) -> None:
     before = course.published()
     course.edit("checks/integration/test_shapes_areas.py", "== 25", "== 26")
     course.run()
@@ -95,7 +95,7 @@ def test_a_failing_integration_test_fails_the_last_of_its_modules(course: SmallC
     assert course.doit().returncode not in (0, 3)
 
 
-def test_a_module_waits_until_what_is_published_passes_with_it(course: SmallCourse) -> None:
+def test_a_module_waits_until_what_is_published_passes_with_it(course: GeometryCourse) -> None:
     before = course.published()
     course.edit(SHAPES, "self.side = side", "self.side = side\n        self.corners = 4")
     course.edit("checks/unit/test_summary.py", "side 1, area 1", "side 1, area 2")
@@ -113,7 +113,7 @@ def test_a_module_waits_until_what_is_published_passes_with_it(course: SmallCour
     assert course.ran() == set()
 
 
-def test_a_hand_edited_package_is_restored_and_the_edit_kept(course: SmallCourse) -> None:
+def test_a_hand_edited_package_is_restored_and_the_edit_kept(course: GeometryCourse) -> None:
     before = course.published()
     course.edit("geometry/base/areas.py", "square.side * square.side", "0")
     course.run()
@@ -123,7 +123,7 @@ def test_a_hand_edited_package_is_restored_and_the_edit_kept(course: SmallCourse
     assert any("+    return 0" in text for text in kept)
 
 
-def test_a_module_that_leaves_the_manifest_leaves_the_package(course: SmallCourse) -> None:
+def test_a_module_that_leaves_the_manifest_leaves_the_package(course: GeometryCourse) -> None:
     manifest = course.text("modules.toml")
     start, end = manifest.index("[modules.colours]"), manifest.index("[modules.areas]")
     course.put("modules.toml", manifest[:start] + manifest[end:])
@@ -134,7 +134,7 @@ def test_a_module_that_leaves_the_manifest_leaves_the_package(course: SmallCours
     assert "mix" not in course.text("geometry/__init__.py")
 
 
-def test_a_renamed_target_leaves_no_old_file(course: SmallCourse) -> None:
+def test_a_renamed_target_leaves_no_old_file(course: GeometryCourse) -> None:
     course.edit("modules.toml", 'target = "colours"', 'target = "paint.colours"')
     course.edit("lessons/02_colours/colours_dev.py", "default_exp colours", "default_exp paint.colours")
     course.edit("checks/unit/test_colours.py", "geometry.colours", "geometry.paint.colours")
@@ -144,7 +144,7 @@ def test_a_renamed_target_leaves_no_old_file(course: SmallCourse) -> None:
     assert "geometry/colours.py" not in course.published()
 
 
-def test_single_publish_does_not_get_round_the_gates(course: SmallCourse) -> None:
+def test_single_publish_does_not_get_round_the_gates(course: GeometryCourse) -> None:
     before = course.published()
     course.edit(SHAPES, "self.side = side", "self.side = -side")
     course.doit("run", "--single", "convert:shapes")

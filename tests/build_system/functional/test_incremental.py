@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.build_system.small_course import SmallCourse
+from tests.build_system.geometry_course import GeometryCourse
 from tinytorch_build.model import Outcome
 
 EVERY_STAGE = ("convert", "export", "import-check", "test", "publish")
 
 
 @pytest.fixture
-def course(tmp_path: Path) -> SmallCourse:
-    course = SmallCourse.write(tmp_path / "a course über Formen")
+def course(tmp_path: Path) -> GeometryCourse:
+    course = GeometryCourse.write(tmp_path / "a course über Formen")
     report = course.run()
     assert report.outcome is Outcome.PASSED, course.said
     return course
 
 
-def test_first_run_publishes_everything(course: SmallCourse) -> None:
+def test_first_run_publishes_everything(course: GeometryCourse) -> None:
     assert course.outcomes() == dict.fromkeys(("shapes", "colours", "areas", "summary"), "passed")
     assert set(course.published()) == {
         "geometry/__init__.py",
@@ -35,14 +35,14 @@ def test_first_run_publishes_everything(course: SmallCourse) -> None:
     }
 
 
-def test_second_run_executes_nothing(course: SmallCourse) -> None:
+def test_second_run_executes_nothing(course: GeometryCourse) -> None:
     before = course.digests("build/notebooks") | course.digests("build/staging") | course.published()
     course.run()
     assert course.ran() == set()
     assert course.digests("build/notebooks") | course.digests("build/staging") | course.published() == before
 
 
-def test_prose_edit_converts_and_stops_there(course: SmallCourse) -> None:
+def test_prose_edit_converts_and_stops_there(course: GeometryCourse) -> None:
     before = course.published()
     course.edit("lessons/01_shapes/shapes_dev.py", "A square has a side.", "A square has one side length.")
     course.run()
@@ -52,13 +52,13 @@ def test_prose_edit_converts_and_stops_there(course: SmallCourse) -> None:
     assert course.ran() == set()
 
 
-def test_edit_of_an_inline_test_cell_tests_that_module(course: SmallCourse) -> None:
+def test_edit_of_an_inline_test_cell_tests_that_module(course: GeometryCourse) -> None:
     course.edit("lessons/01_shapes/shapes_dev.py", "Square(2).side == 2", "Square(7).side == 7")
     course.run()
     assert course.ran() == {"convert:shapes", "test:shapes", "publish:shapes"}
 
 
-def test_edit_of_an_exported_cell_runs_it_and_its_dependents(course: SmallCourse) -> None:
+def test_edit_of_an_exported_cell_runs_it_and_its_dependents(course: GeometryCourse) -> None:
     course.edit("lessons/03_areas/areas_dev.py", "square.side * square.side", "square.side**2")
     course.run()
     assert course.ran() == {
@@ -69,19 +69,19 @@ def test_edit_of_an_exported_cell_runs_it_and_its_dependents(course: SmallCourse
     assert "square.side**2" in course.text("geometry/base/areas.py")
 
 
-def test_edit_of_a_unit_test_runs_that_test(course: SmallCourse) -> None:
+def test_edit_of_a_unit_test_runs_that_test(course: GeometryCourse) -> None:
     course.edit("checks/unit/test_colours.py", '"a-b"', '"a" + "-b"')
     course.run()
     assert course.ran() == {"test:colours", "publish:colours"}
 
 
-def test_edit_of_an_integration_test_runs_that_file(course: SmallCourse) -> None:
+def test_edit_of_an_integration_test_runs_that_file(course: GeometryCourse) -> None:
     course.edit("checks/integration/test_shapes_areas.py", "area(Square(5)) == 25", "area(Square(6)) == 36")
     course.run()
     assert course.ran() == {"integration:test_shapes_areas.py", "publish:areas"}
 
 
-def test_an_edit_and_its_undoing_leave_the_same_bytes(course: SmallCourse) -> None:
+def test_an_edit_and_its_undoing_leave_the_same_bytes(course: GeometryCourse) -> None:
     before = course.digests("build/notebooks") | course.digests("build/staging") | course.published()
     original = course.text("lessons/01_shapes/shapes_dev.py")
     course.edit("lessons/01_shapes/shapes_dev.py", "self.side = side", "self.side = side + 0")
@@ -95,14 +95,14 @@ def test_an_edit_and_its_undoing_leave_the_same_bytes(course: SmallCourse) -> No
     assert course.ran() == set()
 
 
-def test_two_checkouts_give_the_same_bytes(course: SmallCourse, tmp_path: Path) -> None:
-    other = SmallCourse.write(tmp_path / "x" / "somewhere else")
+def test_two_checkouts_give_the_same_bytes(course: GeometryCourse, tmp_path: Path) -> None:
+    other = GeometryCourse.write(tmp_path / "x" / "somewhere else")
     other.run()
     for folder in ("build/notebooks", "build/staging", "geometry", "modules.lock"):
         assert other.digests(folder) == course.digests(folder)
 
 
-def test_a_damaged_output_is_made_again(course: SmallCourse) -> None:
+def test_a_damaged_output_is_made_again(course: GeometryCourse) -> None:
     staged = course.digests("build/staging")
     course.put("build/staging/geometry/colours.py", "garbage")
     course.run()
@@ -110,7 +110,7 @@ def test_a_damaged_output_is_made_again(course: SmallCourse) -> None:
     assert course.digests("build/staging") == staged
 
 
-def test_without_its_build_folder_a_course_is_validated_anew(course: SmallCourse) -> None:
+def test_without_its_build_folder_a_course_is_validated_anew(course: GeometryCourse) -> None:
     import shutil
 
     before = course.published()

@@ -89,7 +89,11 @@ CASES = [
     ),
     pytest.param(
         'target = "core.one"',
-        'target = "core.one"\ndepends = ["three"]\n[modules.three]\nsource = "src/01_one/three.py"\ntarget = "core.three"',
+        (
+            'target = "core.one"\n'
+            'depends = ["three"]\n[modules.three]\nsource = "src/01_one/three.py"\ntarget = '
+            '"core.three"'
+        ),
         [
             (
                 "modules.toml:7: [modules.one] depends names 'three', which is declared below it "
@@ -113,7 +117,11 @@ CASES = [
     ),
     pytest.param(
         'target = "core.one"',
-        'target = "core.one"\ndepends = ["two", "three"]\n[modules.three]\nsource = "src/01_one/three.py"\ntarget = "core.three"\ndepends = ["one"]',
+        (
+            'target = "core.one"\n'
+            'depends = ["two", "three"]\n[modules.three]\nsource = "src/01_one/three.py"\ntarget = '
+            '"core.three"\ndepends = ["one"]'
+        ),
         [
             (
                 "modules.toml:7: modules depend on each other in a circle: one -> two -> one; three "
@@ -126,7 +134,11 @@ CASES = [
     ),
     pytest.param(
         'target = "core.one"\n\n[modules.two]',
-        'target = "core.one"\ndepends = ["three"]\n[modules.three]\nsource = "src/01_one/three.py"\ntarget = "core.three"\ndepends = ["all"]\n[modules.two]',
+        (
+            'target = "core.one"\n'
+            'depends = ["three"]\n[modules.three]\nsource = "src/01_one/three.py"\ntarget = '
+            '"core.three"\ndepends = ["all"]\n[modules.two]'
+        ),
         [
             (
                 "modules.toml:7: modules depend on each other in a circle: one -> three -> one "
