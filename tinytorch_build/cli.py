@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Take your modules from source to a package that is known to work.",
         epilog="Everything that tito does is a doit task: `doit list` shows them all.",
     )
-    parser.add_argument("--course", metavar="FOLDER", help="the course's folder (default: the one you are in)")
+    parser.add_argument(
+        "--course", metavar="FOLDER", help="the course's folder (default: the one you are in)"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     export = commands.add_parser(
         "export", help="export modules, check them, and import each alone", description=export_sentence()
@@ -64,7 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--all", action="store_true", help="every module of the course")
     test = commands.add_parser("test", help="test modules", description=test_sentence())
     test.add_argument(
-        "what", nargs="+", metavar="NAME|unit|integration|system|validation", help="a module or a kind of test"
+        "what",
+        nargs="+",
+        metavar="NAME|unit|integration|system|validation",
+        help="a module or a kind of test",
     )
     return parser
 

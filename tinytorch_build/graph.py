@@ -72,46 +72,54 @@ def strong_components(depends: Depends) -> list[tuple[str, ...]]:
     Source: R. Tarjan, "Depth-first search and linear graph algorithms", SIAM J. Comput. 1(2), 1972, with a
     stack in place of the recursion.
     """
-    position = {name: index for index, name in enumerate(depends)}
-    entered: dict[str, int] = {}
-    lowest: dict[str, int] = {}
-    pending: list[str] = []  # entered, but in no component yet
-    is_pending: set[str] = set()
-    found: list[tuple[str, ...]] = []
-    walk: list[tuple[str, Iterator[str]]] = []
+    search = _ComponentSearch(depends)
+    for name in depends:
+        search.from_module(name)
+    return search.found
 
-    def enter(name: str) -> None:
-        entered[name] = lowest[name] = len(entered)
-        pending.append(name)
-        is_pending.add(name)
-        walk.append((name, iter(depends[name])))
 
-    def leave(name: str) -> None:
-        walk.pop()
-        if walk:
-            parent = walk[-1][0]
-            lowest[parent] = min(lowest[parent], lowest[name])
-        if lowest[name] == entered[name]:
-            start = pending.index(name, entered[name] - len(entered))
-            members = pending[start:]
-            del pending[start:]
-            is_pending.difference_update(members)
-            found.append(tuple(sorted(members, key=position.__getitem__)))
+class _ComponentSearch:
+    """Tarjan's walk: what reaches nothing entered before it closes a group with all that came after."""
 
-    for start in depends:
-        if start not in entered:
-            enter(start)
-        while walk:
-            name, rest = walk[-1]
+    def __init__(self, depends: Depends) -> None:
+        self.depends = depends
+        self.found: list[tuple[str, ...]] = []
+        self._position = {name: index for index, name in enumerate(depends)}
+        self._entered: dict[str, int] = {}
+        self._lowest: dict[str, int] = {}
+        self._waiting: dict[str, None] = {}  # entered, but in no group yet; the latest last
+        self._walk: list[tuple[str, Iterator[str]]] = []
+
+    def from_module(self, start: str) -> None:
+        """Find every group that can be reached from a module and was not found before."""
+        if start not in self._entered:
+            self._enter(start)
+        while self._walk:
+            name, rest = self._walk[-1]
             for other in rest:
-                if other not in entered:
-                    enter(other)
+                if other not in self._entered:
+                    self._enter(other)
                     break
-                if other in is_pending:
-                    lowest[name] = min(lowest[name], entered[other])
+                if other in self._waiting:
+                    self._lowest[name] = min(self._lowest[name], self._entered[other])
             else:
-                leave(name)
-    return found
+                self._leave(name)
+
+    def _enter(self, name: str) -> None:
+        self._entered[name] = self._lowest[name] = len(self._entered)
+        self._waiting[name] = None
+        self._walk.append((name, iter(self.depends[name])))
+
+    def _leave(self, name: str) -> None:
+        self._walk.pop()
+        if self._walk:
+            parent = self._walk[-1][0]
+            self._lowest[parent] = min(self._lowest[parent], self._lowest[name])
+        if self._lowest[name] == self._entered[name]:
+            members: list[str] = []
+            while name not in members[-1:]:
+                members.append(self._waiting.popitem()[0])
+            self.found.append(tuple(sorted(members, key=self._position.__getitem__)))
 
 
 def find_cycles(depends: Depends) -> list[tuple[str, ...]]:

@@ -180,9 +180,7 @@ def _goals(manifest: Manifest, test_files: Sequence[TestFile]) -> Iterator[Plann
             *(f"validate:{dependency}" for dependency in module.depends_on),
         )
         yield PlannedTask(f"validate:{module.name}", f"Validate {module.name} and what it needs.", needs)
-    unowned = [
-        file for file in test_files if file.owner is None and file.kind is TestKind.INTEGRATION
-    ]
+    unowned = [file for file in test_files if file.owner is None and file.kind is TestKind.INTEGRATION]
     for file in unowned:
         yield PlannedTask(file.task, f"Run {file.path}, which imports no module.", (), test_file=file)
     everything = (

@@ -190,9 +190,7 @@ class Session:
         waiting = [module]
         while waiting:
             current = waiting[-1]
-            missing = [
-                self.manifest[name] for name in current.depends_on if name not in self._closures
-            ]
+            missing = [self.manifest[name] for name in current.depends_on if name not in self._closures]
             if missing and current.name not in self._closures:
                 waiting += missing
                 continue

@@ -22,9 +22,7 @@ def find_test_files(manifest: Manifest) -> tuple[TestFile, ...]:
         TestKind.VALIDATION: manifest.tests.validation,
     }
     return tuple(
-        file
-        for kind, folder in folders.items()
-        for file in _files_in(manifest, kind, manifest.root / folder)
+        file for kind, folder in folders.items() for file in _files_in(manifest, kind, manifest.root / folder)
     )
 
 

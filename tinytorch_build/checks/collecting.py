@@ -82,6 +82,17 @@ def _tests(tree: ast.Module) -> Iterator[ast.stmt]:
     for statement in ast.walk(tree):
         if isinstance(statement, ast.stmt) and _is_test(statement):
             yield statement
+    for statement in tree.body:  # `TestHeap = HeapMachine.TestCase`, and tests that another file shares
+        if isinstance(statement, ast.Assign | ast.ImportFrom) and any(
+            name.lower().startswith("test") for name in _bound(statement)
+        ):
+            yield statement
+
+
+def _bound(statement: ast.Assign | ast.ImportFrom) -> list[str]:
+    if isinstance(statement, ast.Assign):
+        return [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    return [alias.asname or alias.name for alias in statement.names]
 
 
 def _is_test(statement: ast.stmt) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tinytorch_build.checks.export import ExportUnderCheck
 from tinytorch_build.checks.resolve import Imported, Target, imports_of, provider_of, target_of
@@ -17,7 +17,7 @@ UNSATISFIED = "Module dependencies not satisfied:"
 def imports_are_declared(export: ExportUnderCheck) -> list[Problem]:
     """In-package imports ask declared modules only, each by its own name."""
     problems = []
-    for imported in _once(imports_of(export.tree, export.dotted)):
+    for imported in dict.fromkeys(export.imports):
         target = target_of(export.manifest, imported)
         fault = None if target is None else _fault(export, imported, target)
         if fault is not None:
@@ -34,7 +34,7 @@ def inline_imports_are_declared(export: ExportUnderCheck) -> list[Problem]:
     for parsed in export.other_cells:
         if parsed.tree is None or not parsed.cell.evaluated:
             continue
-        for imported in _once(imports_of(parsed.tree)):
+        for imported in dict.fromkeys(imports_of(parsed.tree)):
             target = target_of(manifest, imported)
             if target is None:
                 continue
@@ -48,16 +48,6 @@ def inline_imports_are_declared(export: ExportUnderCheck) -> list[Problem]:
             line = parsed.cell.line + imported.line - 1 if export.document.lines_known else None
             problems.append(Problem(check, f"{UNSATISFIED} {message}", export.document.path, line, cure))
     return problems
-
-
-def _once(imports: Iterator[Imported]) -> Iterator[Imported]:
-    """The imports without those that ask the same module in the same line again."""
-    seen: set[tuple[str, int, str | None]] = set()
-    for imported in imports:
-        key = (imported.module, imported.line, imported.name)
-        if key not in seen:
-            seen.add(key)
-            yield imported
 
 
 def _asked_module(manifest: Manifest, target: Target) -> str | None:
@@ -88,26 +78,27 @@ def undeclared_module(manifest: Manifest, owner: str, name: str) -> tuple[str, s
 
     Args:
         manifest: the course.
-        owner: the module that imports, or whose tests do.
+        owner: the module that imports.
         name: the module that is imported.
     """
     order = list(manifest.by_name)
-    if owner in order and order.index(name) > order.index(owner):
+    if order.index(name) > order.index(owner):
         message = f"{owner} imports {name}, which comes later in the course"
         cure = f"do without it, or move what needs {name} into a module that comes after it"
         return "undeclared-import", message, cure
-    return "undeclared-import", f"{owner} imports {name}, which it does not declare", _declare(name, owner)
+    return "undeclared-import", f"{owner} imports {name}, which it does not declare", declare(name, owner)
 
 
-def _declare(name: str, owner: str) -> str:
+def declare(name: str, owner: str) -> str:
+    """The cure for an import that is not declared."""
     return f'add "{name}" to depends of [modules.{owner}] in {MANIFEST}'
 
 
 def unknown_module(manifest: Manifest, owner: str, dotted: str) -> tuple[str, str, str]:
     """Check, message and cure for the import of something in the package that is no module of the course."""
-    near = did_you_mean(dotted, manifest.by_dotted)
-    if near is None:
-        near = did_you_mean(dotted.rpartition(".")[0], manifest.by_dotted)
+    by_last_part = {name.rpartition(".")[2]: name for name in manifest.by_dotted}
+    parts = dotted.split(".")[:0:-1]
+    near = next((by_last_part[found] for part in parts if (found := did_you_mean(part, by_last_part))), None)
     cure = f"did you mean `{near}`?" if near else f"import from a module that {MANIFEST} names as a target"
     return "unknown-module", f"{owner} imports {dotted}, which is no module of the course", cure
 
@@ -124,7 +115,7 @@ def _root_import(manifest: Manifest, module: CourseModule, name: str) -> tuple[s
         return "root-import", message, cure
     cure = f"write `from {manifest.dotted(provider)} import {name}`"
     if provider.name not in (module.name, *module.depends_on):
-        cure += f", and {_declare(provider.name, module.name)}"
+        cure += f", and {declare(provider.name, module.name)}"
     return "root-import", message, cure
 
 
@@ -133,11 +124,11 @@ def declared_modules_are_used(export: ExportUnderCheck) -> list[Problem]:
     manifest, module = export.manifest, export.module
     if _declares_all(manifest, module):
         return []
-    trees = [export.tree, *(parsed.tree for parsed in export.other_cells if parsed.tree is not None)]
+    inline = [parsed.tree for parsed in export.other_cells if parsed.tree is not None]
     used = {
         _asked_module(manifest, target)
-        for tree in trees
-        for imported in imports_of(tree, export.dotted)
+        for imports in (export.imports, *map(imports_of, inline))
+        for imported in imports
         if (target := target_of(manifest, imported)) is not None
     }
     return [

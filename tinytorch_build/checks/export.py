@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tinytorch_build.checks.resolve import Imported, imports_among
 from tinytorch_build.checks.source import ParsedCell, parse_cell
 from tinytorch_build.literate import Document, SourceLines, parse_code
 from tinytorch_build.model import CourseModule, Manifest, Problem, Severity
@@ -62,6 +63,16 @@ class ExportUnderCheck:
             SyntaxError: the export is no Python; the first check says so, and the others are not run.
         """
         return parse_code(self.text)
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree: walking it takes longer than most checks."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
+    def imports(self) -> tuple[Imported, ...]:
+        """Every import of the export, also those in functions, relative ones by their full names."""
+        return tuple(imports_among(self.nodes, self.dotted))
 
     @cached_property
     def other_cells(self) -> tuple[ParsedCell, ...]:

@@ -21,7 +21,7 @@ def missing_modules_are_not_hidden(export: ExportUnderCheck) -> list[Problem]:
     The import check would pass, and students would get the mock class of a fallback.
     """
     problems = []
-    for node in ast.walk(export.tree):
+    for node in export.nodes:
         if isinstance(node, ast.Try | ast.TryStar):
             hidden = any(_hides(handler) for handler in node.handlers)
         elif isinstance(node, ast.With):
@@ -82,9 +82,9 @@ def _imported(statement: ast.stmt) -> Iterator[str]:
 
 def imports_are_plain(export: ExportUnderCheck) -> list[Problem]:
     """Modules come in by `import` alone: everything else escapes the checks, and tools that read imports."""
-    aliases = _aliases(export.tree)
+    aliases = _aliases(export.nodes)
     found: dict[int, str] = {}
-    for node in ast.walk(export.tree):
+    for node in export.nodes:
         if isinstance(node, ast.expr) and (detour := _detour(node, aliases)):
             found.setdefault(node.lineno, detour)
     return [
@@ -98,10 +98,10 @@ def imports_are_plain(export: ExportUnderCheck) -> list[Problem]:
     ]
 
 
-def _aliases(tree: ast.Module) -> Mapping[str, str]:
+def _aliases(nodes: Sequence[ast.AST]) -> Mapping[str, str]:
     """What the names that imports bind stand for: `il` for `importlib`, after `import importlib as il`."""
     bound: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             bound |= {
                 alias.asname or alias.name.split(".")[0]: alias.name

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Collection, Iterator
 
 from tinytorch_build.checks.collecting import check_collection
-from tinytorch_build.checks.dependencies import UNSATISFIED, undeclared_module, unknown_module
+from tinytorch_build.checks.dependencies import UNSATISFIED, declare, unknown_module
 from tinytorch_build.checks.naming import source_imports
 from tinytorch_build.checks.resolve import Imported, imports_of, provider_of, target_of
 from tinytorch_build.literate import parse_code
@@ -98,11 +98,22 @@ def _fault(
     target = target_of(manifest, imported)
     if target is None:
         return None
+    subject = f"a test of {owner}" if owner in manifest.by_name else owner
     if target.kind == "unknown":
-        return unknown_module(manifest, f"a test of {owner}", target.name)
+        return unknown_module(manifest, subject, target.name)
     provider = manifest[target.name] if target.kind == "module" else provider_of(manifest, target.name)
     if provider is None or provider.name in allowed:
         return None
-    check, message, cure = undeclared_module(manifest, owner, provider.name)
-    folder = manifest.tests.integration
-    return check, f"a test of {message}", f"{cure}, or move the test into {folder}"
+    order, name = list(manifest.by_name), provider.name
+    move = f"move the test into {manifest.tests.integration}"
+    if owner in order and order.index(name) < order.index(owner):
+        return (
+            "undeclared-import",
+            f"{subject} imports {name}, which it does not declare",
+            (f"{declare(name, owner)}, or {move}"),
+        )
+    return (
+        "undeclared-import",
+        f"{subject} imports {name}, which comes later in the course",
+        (f"{move}, or do without {name}"),
+    )

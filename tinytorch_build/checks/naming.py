@@ -29,6 +29,11 @@ def definitions_are_not_repeated(source: SourceUnderCheck) -> list[Problem]:
 
     If the first was never used before, it is lost (an error, as for ruff's F811); else this is a warning.
     """
+    names = [
+        statement.name for _, statement in _exported_statements(source) if isinstance(statement, Definition)
+    ]
+    if len(set(names)) == len(names):
+        return []
     seen: dict[str, int] = {}
     used: set[str] = set()
     problems = []
@@ -98,7 +103,7 @@ def no_source_is_imported(source: SourceUnderCheck) -> list[Problem]:
     return [
         source.problem("source-import", message, parsed.line(statement), cure)
         for parsed in source.code
-        if parsed.tree is not None
+        if parsed.tree is not None and "import" in parsed.cell.source
         for statement, message, cure in source_imports(source.manifest, parsed.tree)
     ]
 

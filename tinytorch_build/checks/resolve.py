@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,14 +45,19 @@ class Target:
     name: str
 
 
-def imports_of(tree: ast.AST, here: str | None = None) -> Iterator[Imported]:
-    """Every import in a tree, also those in functions and under conditions.
+def imports_of(tree: ast.AST) -> Iterator[Imported]:
+    """Every absolute import in a tree, also those in functions and under conditions."""
+    return imports_among(ast.walk(tree))
+
+
+def imports_among(nodes: Iterable[ast.AST], here: str | None = None) -> Iterator[Imported]:
+    """Every import among some nodes.
 
     Args:
-        tree: a syntax tree.
+        nodes: nodes of a syntax tree.
         here: full dotted name of the module that it is of, for relative imports; left out without it.
     """
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Imported(alias.name, None, node.lineno)

@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tinytorch_build.checks.export import ExportUnderCheck
-from tinytorch_build.checks.resolve import imports_of
 from tinytorch_build.layout import MANIFEST
 from tinytorch_build.model import CourseModule, Manifest, Problem
 
@@ -22,7 +21,7 @@ def third_party_imports_are_declared(export: ExportUnderCheck) -> list[Problem]:
     """Whoever installs the package gets what `[package].dependencies` names; nothing else may be imported."""
     manifest = export.manifest
     first_lines: dict[str, int] = {}
-    for imported in imports_of(export.tree, export.dotted):
+    for imported in export.imports:
         if imported.top != manifest.package.name and imported.top not in sys.stdlib_module_names:
             first_lines.setdefault(imported.top, imported.line)
     problems = []
@@ -54,7 +53,11 @@ def _fault(manifest: Manifest, module: CourseModule, name: str) -> tuple[str, st
             f"write `from {manifest.dotted(own)} import ...`"
         )
     if missing:
-        return _not_installed(module, name, missing[0])
+        listed = ", ".join(requirement.name for requirement in missing)
+        return (
+            f"{module.name} imports {name}, which no installed dependency of the package brings",
+            f"install {listed}, or add the distribution of {name} to dependencies of [package] in {MANIFEST}",
+        )
     return (
         f"{module.name} imports {name}, neither of the standard library nor a dependency of the package",
         f"do without it, or add its distribution to dependencies of [package] in {MANIFEST}",

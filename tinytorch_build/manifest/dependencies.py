@@ -125,19 +125,17 @@ def _check_order(declared: Declared, findings: Findings) -> None:
     for name, other in late:
         members = group[name]
         if group[other] is not members:
-            header, wanted = table_name(("modules", name)), table_name(("modules", other))
-            line = findings.line(("modules", other))
-            item = declared[name][other][0]
-            findings.add(
-                "module-order",
-                item.path,
-                f"{subject(item.path)} names {quoted(other)}, which is declared below it"
-                + (f" (line {line})" if line else ""),
-                f"move the table {wanted} above {header}",
-            )
+            _report_late(declared[name][other][0], other, table_name(("modules", name)), findings)
         elif members not in reported:
             reported.add(members)
             _report_cycle(depends, members, declared, findings)
+
+
+def _report_late(item: Item, other: str, header: str, findings: Findings) -> None:
+    line = findings.line(("modules", other))
+    found = f"{subject(item.path)} names {quoted(other)}, which is declared below it"
+    cure = f"move the table {table_name(('modules', other))} above {header}"
+    findings.add("module-order", item.path, found + (f" (line {line})" if line else ""), cure)
 
 
 def _report_cycle(

@@ -63,15 +63,17 @@ def read_document(path: Path, name: str) -> Document | list[Problem]:
         found = f"byte 0x{data[error.start]:02x} is not UTF-8"
         return [*problems, Problem("not-utf-8", found, name, line, "save the file as UTF-8")]
     lines = find_lines(text)
+    tables = _tables(text, lines, name)
+    return [*problems, *tables] if isinstance(tables, list) else Document(tables, lines, problems)
+
+
+def _tables(text: str, lines: TomlLines, name: str) -> dict[str, object] | list[Problem]:
     try:
-        return Document(tomllib.loads(text), lines, problems)
+        return tomllib.loads(text)
     except RecursionError:
-        return [
-            *problems,
-            Problem("invalid-toml", "the tables or arrays are nested too deeply", name, cure=_FLAT),
-        ]
+        return [Problem("invalid-toml", "the tables or arrays are nested too deeply", name, cure=_FLAT)]
     except ValueError as error:  # TOMLDecodeError, and what int() says to a number of thousands of digits
-        return [*problems, *_toml_problems(str(error), lines, name)]
+        return _toml_problems(str(error), lines, name)
 
 
 def _read_bytes(path: Path, name: str) -> bytes | Problem:

@@ -55,7 +55,9 @@ def _canonical(notebook: dict[str, Any]) -> Any:
 
 
 def _canonical_cell(cell: dict[str, Any], seen: Counter[str]) -> dict[str, Any]:
-    metadata = {key: value for key, value in cell["metadata"].items() if key not in ("execution", "collapsed")}
+    metadata = {
+        key: value for key, value in cell["metadata"].items() if key not in ("execution", "collapsed")
+    }
     canonical = {
         "cell_type": cell["cell_type"],
         "id": _cell_id(cell["cell_type"], cell["source"], seen),

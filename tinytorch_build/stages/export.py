@@ -42,9 +42,7 @@ def export_text(notebook: str, *, package: str, target: str, source: str) -> str
         return written.read_text(encoding="utf-8")
 
 
-def _make_module(
-    cells: Sequence[Mapping[str, Any]], library: Path, target: str, source: str
-) -> Path | None:
+def _make_module(cells: Sequence[Mapping[str, Any]], library: Path, target: str, source: str) -> Path | None:
     from fastcore.nbio import dict2nb
     from nbdev.export import ExportModuleProc
     from nbdev.maker import ModuleMaker

@@ -79,9 +79,7 @@ def tools(*distributions: str) -> dict[str, str]:
 
 def testing_tools(session: Session) -> dict[str, str]:
     """The tools that take part when tests run."""
-    return tools(
-        "pytest", "hypothesis", "ipython", *requirement_names(session.manifest.package.dependencies)
-    )
+    return tools("pytest", "hypothesis", "ipython", *requirement_names(session.manifest.package.dependencies))
 
 
 def requirement_names(requirements: Sequence[str]) -> tuple[str, ...]:

@@ -32,7 +32,9 @@ class PublishStep(ModuleStep):
             **{f"gate {gate}": fingerprint for gate, fingerprint in self._fingerprints()},
             "version": self.module.version,
             "package": repr(package),
-            "included files": ABSENT if package.include is None else folder_digest(self.session, package.include),
+            "included files": ABSENT
+            if package.include is None
+            else folder_digest(self.session, package.include),
         }
 
     def is_backed(self, inputs: Mapping[str, str]) -> bool:
@@ -41,7 +43,9 @@ class PublishStep(ModuleStep):
 
     def run(self) -> StepResult:
         missing = [
-            gate for gate, fingerprint in self._fingerprints() if not self.session.ledger.holds(gate, fingerprint)
+            gate
+            for gate, fingerprint in self._fingerprints()
+            if not self.session.ledger.holds(gate, fingerprint)
         ]
         if missing:
             problem = Problem(

@@ -45,9 +45,7 @@ class UnitTestStep(GateStep, ModuleStep):
         )
         allowed = (*module.depends_on, module.name)
         tested = run_tests_of(session, module.name, module.tests, allowed, view, module)
-        return StepResult(
-            (*inline.problems, *tested.problems), output=inline.output + tested.output
-        )
+        return StepResult((*inline.problems, *tested.problems), output=inline.output + tested.output)
 
 
 class TestFileStep(GateStep):

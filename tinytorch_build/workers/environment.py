@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import site
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tinytorch_build.workers.wire import lies_in, library_folders
@@ -93,6 +95,13 @@ def search_path(entries: list[str], root: Path) -> list[str]:
 def _zipped_library() -> tuple[Path, ...]:
     name = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
     return (Path(sysconfig.get_paths()["stdlib"]).resolve().parent / name,)
+
+
+def load_beforehand(names: Sequence[str]) -> None:
+    """Import modules that jobs are likely to need; those that are not installed are left out."""
+    for name in ("cloudpickle", *names):
+        if importlib.util.find_spec(name.partition(".")[0]) is not None:
+            importlib.import_module(name)
 
 
 def enter(folder: Path) -> None:

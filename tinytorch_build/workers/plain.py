@@ -7,8 +7,6 @@ process group outlive the job, processes are not counted, and a start costs a se
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 import os
 import signal
 import subprocess
@@ -21,7 +19,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from tinytorch_build.workers.channel import Listener
-from tinytorch_build.workers.environment import build_environment, search_path
+from tinytorch_build.workers.environment import build_environment, load_beforehand, search_path
 from tinytorch_build.workers.failures import failure_of_exit, not_delivered, timed_out
 from tinytorch_build.workers.inside import work
 from tinytorch_build.workers.output import HeadTail
@@ -52,9 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     folder, root = Path(arguments[0]), Path(arguments[1])
     order = cast("Order", loads((folder / ORDER).read_bytes()))
     sys.path[:] = search_path(sys.path[1:], root)
-    for name in arguments[2:]:
-        if importlib.util.find_spec(name) is not None:
-            importlib.import_module(name)
+    load_beforehand(arguments[2:])
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
     work(order, folder, os.open(folder / CHANNEL, flags), os.open(folder / TRACE, flags))
 

@@ -7,8 +7,6 @@ control socket closes, and takes everything under it along.
 from __future__ import annotations
 
 import gc
-import importlib
-import importlib.util
 import os
 import select
 import signal
@@ -19,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinytorch_build.workers.environment import search_path
+from tinytorch_build.workers.environment import load_beforehand, search_path
 from tinytorch_build.workers.processes import adopt_orphans, children, descendants, end_descendants, kill
 from tinytorch_build.workers.supervisor import remove_folder, reset_signals, supervise
 
@@ -40,9 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     control = socket.socket(fileno=int(arguments[0]))
     server = Server(control, Path(arguments[1]))
     sys.path[:] = search_path(sys.path[1:], Path(arguments[2]))  # the first entry was there to find this file
-    for name in ("cloudpickle", *arguments[3:]):
-        if importlib.util.find_spec(name) is not None:
-            importlib.import_module(name)
+    load_beforehand(arguments[3:])
     gc.collect()
     gc.freeze()  # so that a collection in a worker does not copy the pages of everything loaded here
     server.serve()

@@ -45,7 +45,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -395,7 +395,7 @@ class _Storage:
     def __len__(self) -> int:
         if self._data.ndim == 0:
             raise TypeError("a tensor without axes has no length")
-        return self._data.shape[0]
+        return int(self._data.shape[0])
 
     def __bool__(self) -> bool:
         if self._data.size != 1:
@@ -467,7 +467,7 @@ def _check_storable(source: np.dtype[Any], target: np.dtype[Any]) -> None:
 # %%
 #| export
 def _power_forward(base: _Array, exponent: _Array) -> Any:
-    if exponent.ndim == 0 and exponent == 2:
+    if exponent.ndim == 0 and exponent.item() == 2:
         return np.square(base)
     return np.power(base, exponent)
 
@@ -495,8 +495,9 @@ assert _power_forward(np.array([3.0]), np.array(2.0)) == 9.0
 assert np.allclose(_power_forward(np.array([2.0, 3.0]), np.array([3.0, 2.0])), [8.0, 9.0])
 
 # %% [markdown]
-# Before a primitive runs, both operands must be tensors of one dtype. `_operands` sees to that. Its
-# first line is the case that matters for speed: two tensors whose dtypes are the same object already.
+# Before a primitive runs, both operands must be tensors of one dtype. `_operands` sees to that. It
+# begins with the two cases that matter for speed: two tensors of one dtype, and a float tensor with a
+# number. (`is` compares dtypes faster than `==`; where it misses, the general path gives the same.)
 #
 # An operand that is no number at all (`x + "a"`) is answered with `NotImplemented`, Python's way to
 # say "ask the other side". As the other side does not know either, Python raises the usual
@@ -508,6 +509,9 @@ assert np.allclose(_power_forward(np.array([2.0, 3.0]), np.array([3.0, 2.0])), [
 
 # %%
 #| export
+_NOT_OURS = cast("Tensor", NotImplemented)  # typed as the result that it stands in for
+
+
 def _scalar_dtype(value: object, partner: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that a weak scalar takes beside a tensor of dtype `partner`."""
     if isinstance(value, (float, np.floating)):
@@ -533,10 +537,13 @@ def _cast(tensor: "_Storage", dtype: np.dtype[Any]) -> "_Storage":
 
 def _operands(left: Any, right: Any) -> "tuple[_Storage, _Storage] | None":
     """Bring two operands, at least one of them a tensor, to one dtype; None if one is not a number."""
-    if isinstance(left, _Storage) and isinstance(right, _Storage):
+    if isinstance(left, _Storage):
         dtype = left._data.dtype
-        if dtype is right._data.dtype and dtype is not _BOOL:
-            return left, right
+        if isinstance(right, _Storage):
+            if dtype is right._data.dtype and dtype is not _BOOL:
+                return left, right
+        elif isinstance(right, (float, int)) and dtype.kind == "f":
+            return left, _wrap(np.array(right, dtype))
     first = _as_operand(left, getattr(right, "dtype", _FLOAT32))
     second = _as_operand(right, getattr(left, "dtype", _FLOAT32))
     if first is None or second is None:
@@ -548,12 +555,15 @@ def _operands(left: Any, right: Any) -> "tuple[_Storage, _Storage] | None":
 def _binary(primitive: Primitive, left: Any, right: Any) -> "Tensor":
     """Apply a broadcasting primitive of two operands, or return NotImplemented."""
     pair = _operands(left, right)
-    if pair is None:
-        return NotImplemented
+    return _NOT_OURS if pair is None else _broadcasting(primitive, *pair)
+
+
+def _broadcasting(primitive: Primitive, left: "_Storage", right: "_Storage") -> "Tensor":
+    """Apply a primitive of two operands of one dtype; shapes that do not fit are named in the error."""
     try:
-        return apply(primitive, *pair)
+        return apply(primitive, left, right)
     except ValueError:
-        _check_broadcast(primitive.name, pair[0].shape, pair[1].shape)
+        _check_broadcast(primitive.name, left._data.shape, right._data.shape)
         raise
 
 
@@ -572,8 +582,8 @@ def _divide(left: Any, right: Any) -> "Tensor":
     """Divide; two integers meet in float32."""
     pair = _operands(left, right)
     if pair is None:
-        return NotImplemented
-    return _binary(_DIVIDE, _as_float(pair[0]), _as_float(pair[1]))
+        return _NOT_OURS
+    return _broadcasting(_DIVIDE, _as_float(pair[0]), _as_float(pair[1]))
 
 
 def _as_float(tensor: "_Storage") -> "_Storage":
@@ -608,7 +618,7 @@ def _matmul(left: Any, right: Any) -> "Tensor":
     """Matrix product of two operands, or NotImplemented."""
     pair = _operands(left, right)
     if pair is None:
-        return NotImplemented
+        return _NOT_OURS
     a, b = pair[0]._data.shape, pair[1]._data.shape
     if not a or not b:
         raise ValueError(f"matmul: both operands need an axis, found shapes {a} and {b}; use * for scalars")
@@ -636,24 +646,31 @@ def _plain_array(value: object, partner: _Array) -> "_Array | None":
     return None
 
 
+def _elementwise(function: Callable[..., Any], left: _Array, right: _Array) -> "Tensor":
+    """Run an unrecorded function of two arrays; shapes that do not fit are named in the error."""
+    try:
+        return _wrap(function(left, right))
+    except ValueError:
+        _check_broadcast(function.__name__, left.shape, right.shape)
+        raise
+
+
 def _compare(function: Callable[..., Any], left: "_Storage", right: object) -> "Tensor":
     """Compare element by element into a bool tensor, or return NotImplemented."""
     array = _plain_array(right, left._data)
     if array is None:
-        return NotImplemented
-    _check_broadcast(function.__name__, left._data.shape, array.shape)
-    return _wrap(function(left._data, array))
+        return _NOT_OURS
+    return _elementwise(function, left._data, array)
 
 
 def _logical(function: Callable[..., Any], left: "_Storage", right: object) -> "Tensor":
     """Combine two masks into a bool tensor, or return NotImplemented."""
     array = _plain_array(right, left._data)
     if array is None:
-        return NotImplemented
+        return _NOT_OURS
     if left._data.dtype != _BOOL or array.dtype != _BOOL:
         raise TypeError(f"& | ^ combine bool tensors, found dtypes {left._data.dtype} and {array.dtype}")
-    _check_broadcast(function.__name__, left._data.shape, array.shape)
-    return _wrap(function(left._data, array))
+    return _elementwise(function, left._data, array)
 
 
 class _Arithmetic(_Storage):
@@ -755,11 +772,11 @@ class _Arithmetic(_Storage):
         return _required(_binary(_MINIMUM, self, other), "minimum", other)
 
 
-def _required(result: Any, name: str, other: object) -> "Tensor":
+def _required(result: "Tensor", name: str, other: object) -> "Tensor":
     """Return `result`, or raise the TypeError that an operator would have got from Python."""
-    if result is NotImplemented:
+    if result is _NOT_OURS:
         raise TypeError(f"{name} expects a tensor, an array or a number, found {type(other).__name__}")
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 # %% [markdown]
@@ -999,6 +1016,8 @@ def _normalised_axes(axis: _Axes, ndim: int) -> tuple[int, ...] | None:
     """
     if axis is None:
         return None
+    if type(axis) is int and -ndim <= axis < ndim:  # by far the most frequent case
+        return (axis % ndim,)
     axes = axis if isinstance(axis, Sequence) else (axis,)
     for one in axes:
         if isinstance(one, bool) or not isinstance(one, (int, np.integer)):
@@ -1060,8 +1079,8 @@ class _Reductions(_Functions):
             return self.astype(_FLOAT32).mean(axis, keepdims).astype(_FLOAT16)
         axes = _normalised_axes(axis, self._data.ndim)
         count = self._counted("mean", axes)
-        source = self if dtype.kind == "f" else self.astype(_FLOAT32)
-        return apply(_SUM, source, axis=axes, keepdims=keepdims) / count
+        total = apply(_SUM, _as_float(self), axis=axes, keepdims=keepdims)
+        return apply(_DIVIDE, total, _wrap(np.array(count, total._data.dtype)))
 
     def var(self, axis: _Axes = None, keepdims: bool = False, ddof: int = 0) -> "Tensor":
         """Return the variance over the given axes, by the two-pass formula; see `sum` for the arguments.
@@ -1166,27 +1185,33 @@ assert abs(two_pass - 2 / 3) < 1e-6 < abs(shortcut - 2 / 3)
 #| export
 def _normalised_shape(shape: tuple[Any, ...], size: int) -> _Shape:
     """Return the target of a reshape of `size` elements as a tuple of ints, with -1 worked out."""
-    lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
-    target = tuple(_length(length, -1) for length in lengths)
-    known = _count(tuple(length for length in target if length != -1), None)
-    unknown = target.count(-1)
-    if unknown > 1 or (unknown and (known == 0 or size % known)) or (not unknown and known != size):
+    lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    target = tuple([_length(length, -1) for length in lengths])
+    known, unknown = 1, 0
+    for length in target:
+        if length == -1:
+            unknown += 1
+        else:
+            known *= length
+    if unknown == 0 and known == size:
+        return target
+    if unknown != 1 or known == 0 or size % known:
         raise ValueError(f"{size} elements do not fit shape {target}")
-    return tuple(size // known if length == -1 else length for length in target)
+    return tuple([size // known if length == -1 else length for length in target])
 
 
 def _length(value: Any, smallest: int = 0) -> int:
     """Return `value` as the length of an axis."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"a shape is made of ints, found {value!r}")
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, (int, np.integer))):
+        raise TypeError(f"a length is an int, found {value!r}")
     if value < smallest:
-        raise ValueError(f"the length of an axis cannot be {value}")
+        raise ValueError(f"a length of at least {smallest} is expected, found {value}")
     return int(value)
 
 
 def _shape_of(shape: Any) -> _Shape:
     """Return a shape that was given as an int or as a sequence of ints."""
-    return tuple(_length(length) for length in (shape if isinstance(shape, Sequence) else (shape,)))
+    return tuple([_length(length) for length in (shape if isinstance(shape, Sequence) else (shape,))])
 
 
 def _transpose_forward(array: _Array, axes: tuple[int, ...]) -> Any:

@@ -75,7 +75,10 @@ def test_tito_runs_the_same_tasks(course: GeometryCourse) -> None:
     [
         (["export", "shape"], "ERROR: 'shape' is no module of this course; did you mean 'shapes'?\n"),
         (["export"], "ERROR: tito export wants the names of modules, or --all\n"),
-        (["test", "intergration"], "ERROR: 'intergration' is no module of this course; did you mean 'integration'?\n"),
+        (
+            ["test", "intergration"],
+            "ERROR: 'intergration' is no module of this course; did you mean 'integration'?\n",
+        ),
     ],
 )
 def test_tito_answers_typos(course: GeometryCourse, arguments: list[str], said: str) -> None:

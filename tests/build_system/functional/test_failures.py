@@ -88,9 +88,7 @@ def test_a_failing_integration_test_fails_the_last_of_its_modules(course: Geomet
     assert course.report.modules["summary"].blocked_by == ("areas",)
     assert "Found integration issue between Module shapes and areas: test_both" in course.said
     assert "checks/integration/test_shapes_areas.py:6" in course.said
-    assert (
-        "Package validation requires these tests to pass: integration:test_shapes_areas.py" in course.said
-    )
+    assert "Package validation requires these tests to pass: integration:test_shapes_areas.py" in course.said
     assert course.published() == before
     assert course.doit().returncode not in (0, 3)
 

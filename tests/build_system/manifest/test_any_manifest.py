@@ -1,4 +1,4 @@
-"""What holds of every manifest: it is read or refused with problems that can be printed, never with a traceback."""
+"""What holds of every manifest: it is read, or refused with problems that print well, never a traceback."""
 
 from __future__ import annotations
 

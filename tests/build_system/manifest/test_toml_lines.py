@@ -118,13 +118,13 @@ SPACE = st.sampled_from(["", " ", "\n", " # x ]\n"])
 
 @st.composite
 def values(draw: st.DrawFn, depth: int = 2) -> str:
-    kind = draw(st.sampled_from(["scalar", "scalar", "array", "table"] if depth else ["scalar"]))
+    kind: str = draw(st.sampled_from(["scalar", "scalar", "array", "table"] if depth else ["scalar"]))
     if kind == "scalar":
         return draw(SCALARS)
-    items = draw(st.lists(values(depth - 1), max_size=3))
+    items: list[str] = draw(st.lists(values(depth - 1), max_size=3))
     if kind == "array":
         inner = ",".join(draw(SPACE) + item + draw(SPACE) for item in items)
-        return f"[{inner}{',' if items and draw(st.booleans()) else ''}{draw(SPACE)}]"
+        return f"[{inner}{draw(st.sampled_from(['', ','])) if items else ''}{draw(SPACE)}]"
     return "{ " + ", ".join(f"{draw(KEYS)} = {item}" for item in items if "\n" not in item) + " }"
 
 

@@ -107,8 +107,12 @@ def test_the_export_does_not_depend_on_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = export(convert(SOURCE))
-    (tmp_path / "settings.ini").write_text("[DEFAULT]\nlib_name = other\nlib_path = other\nuser = u\nrepo = r\n")
-    (tmp_path / "pyproject.toml").write_text("[project]\nname='other'\nurls={Documentation='https://x.example'}\n")
+    (tmp_path / "settings.ini").write_text(
+        "[DEFAULT]\nlib_name = other\nlib_path = other\nuser = u\nrepo = r\n"
+    )
+    (tmp_path / "pyproject.toml").write_text(
+        "[project]\nname='other'\nurls={Documentation='https://x.example'}\n"
+    )
     monkeypatch.chdir(tmp_path)
     assert export(convert(SOURCE)) == expected
     assert sorted(os.listdir(tmp_path)) == ["pyproject.toml", "settings.ini"]
