@@ -1,4 +1,4 @@
-"""What the tasks of one run share: the manifest, the paths, the workers, the ledger and what was found so far."""
+"""What the tasks of one run share: manifest, paths, workers, ledger, and what was found so far."""
 
 from __future__ import annotations
 
@@ -7,42 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from tinytorch_build.files import FileDigests, digest_of, sha256
 from tinytorch_build.layout import Layout
-from tinytorch_build.literate import Document, read_document
+from tinytorch_build.literate import Document, SourceLines, read_document
 from tinytorch_build.model import CourseModule, Manifest, Problem
 from tinytorch_build.plan import Plan, visible_modules
-from tinytorch_build.publish import Ledger, ObjectStore, render_init
+from tinytorch_build.publish import Ledger, ObjectStore, Publisher, render_init
 from tinytorch_build.run_lock import RunLock
+from tinytorch_build.stages.custom_checks import CustomCheck
+from tinytorch_build.stages.names import public_names
 from tinytorch_build.workers import StagedModule, View, Workers
-
-
-@dataclass(frozen=True, slots=True)
-class CustomCheckInput:
-    """What a course's own check is given. It runs in an isolated process, so it gets text, not objects.
-
-    Attributes:
-        module: the module's name.
-        source: POSIX path of its literate source from the course's root.
-        source_text: what that file holds.
-        export_text: the module that was exported from it.
-    """
-
-    module: str
-    source: str
-    source_text: str
-    export_text: str
-
-
-class CustomCheck(Protocol):
-    """A course's own check: a plain function, sent to an isolated process by cloudpickle."""
-
-    @property
-    def __qualname__(self) -> str: ...
-
-    def __call__(self, given: CustomCheckInput, /) -> Sequence[Problem]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +90,24 @@ class Session:
         """Exports by the digest of their content."""
         return ObjectStore(self.layout.objects)
 
+    @cached_property
+    def _publisher(self) -> Publisher:
+        return Publisher(self.layout, self.manifest, self.ledger, self.objects)
+
+    @property
+    def publisher(self) -> Publisher:
+        """Puts what passed together into the package."""
+        with self._mutex:
+            return self._publisher
+
+    def published_as_staged(self) -> frozenset[str]:
+        """The modules whose staged export is the one that stands in the package."""
+        return frozenset(
+            name
+            for name, entry in self.publisher.published().items()
+            if name in self.manifest.by_name and entry.export == self.export_digest(self.manifest[name])
+        )
+
     def open(self, what: str) -> list[Problem]:
         """Begin a run: take the course's lock, finish or undo what a killed run left, restore the package.
 
@@ -133,7 +126,7 @@ class Session:
             lock = RunLock(self.layout.run_lock)
             lock.acquire(what)
             self._run_lock = lock
-            return list(self.settle().problems)
+            return list(self.publisher.settle().problems)
 
     def close(self) -> None:
         """End the worker processes and let go of the files and the lock. Safe to call twice."""
@@ -171,8 +164,6 @@ class Session:
 
     def exported_names(self, module: CourseModule) -> tuple[str, ...]:
         """The public names of a module's staged file; none while there is no such file."""
-        from tinytorch_build.stages.names import public_names
-
         digest = self.export_digest(module)
         known = self._names.get(module.name)
         if known is None or known[0] != digest:
@@ -202,13 +193,12 @@ class Session:
                 )
         return self._closures[module.name]
 
-    def view(self, owner: str, names: Iterable[str], declared: Iterable[str]) -> View:
+    def view(self, owner: str, names: Iterable[str]) -> View:
         """What a process may import of the package.
 
         Args:
             owner: the module or test file that the process works for, as messages call it.
             names: the modules it works with; what they need is added.
-            declared: the modules that it may import itself.
         """
         visible = [self.manifest[name] for name in visible_modules(self.manifest, names)]
         staged = {
@@ -233,8 +223,6 @@ class Session:
 
     def locate(self, module: CourseModule) -> Callable[[int], int | None]:
         """From a line of a module's staged file to the line of its source."""
-        from tinytorch_build.literate import SourceLines
-
         text = self.layout.staged(module).read_text(encoding="utf-8")
         return SourceLines(text, self.document(module)).source_line
 

@@ -18,9 +18,10 @@ from tinytorch_build.doit_plugins.reporter import CourseReporter
 from tinytorch_build.errors import CourseError
 from tinytorch_build.layout import MANIFEST, Layout
 from tinytorch_build.manifest import load_manifest
-from tinytorch_build.plan import Plan, make_plan
+from tinytorch_build.plan import make_plan
 from tinytorch_build.report.outcome import Report
-from tinytorch_build.session import CustomCheck, Session
+from tinytorch_build.session import Session
+from tinytorch_build.stages.custom_checks import CustomCheck
 from tinytorch_build.test_files import find_test_files
 
 GROUPS = {
@@ -145,8 +146,3 @@ def validate(
     if reporter.report is None:
         raise CourseError(f"the run of {', '.join(tasks)} could not begin (status {status})")
     return reporter.report
-
-
-def unknown_task(plan: Plan, name: str) -> bool:
-    """Whether a plan has no task and no group of this name."""
-    return name not in plan.by_name and name not in GROUPS

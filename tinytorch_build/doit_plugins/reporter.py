@@ -56,7 +56,7 @@ class CourseReporter:
         self._display.begin(self._session.plan, _wanted(self._session, tasks, selected))
 
     def complete_run(self) -> None:
-        """The run is over, also if it was interrupted: write the report, end the workers, let go of the lock."""
+        """The run is over, if only by an interruption: write the report, end the workers, free the lock."""
         session = self._session
         if session is None or not self._opened:
             return

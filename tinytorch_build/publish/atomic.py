@@ -59,7 +59,9 @@ def write_durably(path: Path, data: bytes, mode: int) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Wait until the disk has a folder's names, where the system can wait for that."""
-    with contextlib.suppress(OSError):  # Windows cannot open folders, some network file systems cannot sync them
+    with contextlib.suppress(
+        OSError
+    ):  # Windows cannot open folders, some network file systems cannot sync them
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

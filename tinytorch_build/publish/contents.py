@@ -89,7 +89,10 @@ def included_files(
 
 
 def assemble(
-    package: Package, entries: Mapping[str, Entry], included: Mapping[str, PackageFile], objects: Mapping[str, Path]
+    package: Package,
+    entries: Mapping[str, Entry],
+    included: Mapping[str, PackageFile],
+    objects: Mapping[str, Path],
 ) -> dict[str, PackageFile]:
     """Every file of the next package but its record.
 
@@ -138,7 +141,9 @@ def _fault(folder: Path, path: Path) -> tuple[str, str] | None:
 
 def _clashes(include: str, files: Iterable[str], entries: Iterable[Entry]) -> Iterator[Problem]:
     """Included files that stand where a module, a folder of modules or the record has to be."""
-    modules = {entry.path.casefold(): entry for entry in entries}  # some file systems do not tell `A` from `a`
+    modules = {
+        entry.path.casefold(): entry for entry in entries
+    }  # some file systems do not tell `A` from `a`
     folders = {folder for path in modules for folder in _folders(path)}
     for path in files:
         folded, shown = path.casefold(), f"{include}/{path}"

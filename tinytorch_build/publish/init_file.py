@@ -19,7 +19,7 @@ import typing as _typing
 from importlib import import_module as _import_module
 '''
 
-_LAZY = '''
+_LAZY = """
 if not _typing.TYPE_CHECKING:
 
     def __getattr__(name):
@@ -31,7 +31,7 @@ if not _typing.TYPE_CHECKING:
 
     def __dir__():
         return sorted({*globals(), *__all__})
-'''
+"""
 
 _EAGER = """
 
@@ -65,7 +65,9 @@ def render_init(package: str, version: str, modules: Sequence[tuple[str, Sequenc
     parts.append(f'\n__version__ = "{version}"\n\n')
     parts.append(_listing("__all__ = [", (f'"{name}"' for name in names), "]"))
     parts.append("\n")
-    parts.append(_listing("_HOMES: dict[str, str] = {", (f'"{name}": "{homes[name]}"' for name in names), "}"))
+    parts.append(
+        _listing("_HOMES: dict[str, str] = {", (f'"{name}": "{homes[name]}"' for name in names), "}")
+    )
     parts.append(_LAZY)
     eager = {name: homes[name] for name in names if name in tops}
     if eager:
@@ -80,7 +82,10 @@ def _imports(package: str, homes: Mapping[str, str], remark: str, indent: str) -
         by_target.setdefault(target, []).append(name)
     return "".join(
         _listing(
-            f"from {package}.{target} import ({remark}", sorted(by_target[target], key=_in_imports), ")", indent
+            f"from {package}.{target} import ({remark}",
+            sorted(by_target[target], key=_in_imports),
+            ")",
+            indent,
         )
         for target in sorted(by_target, key=_by_case_last)
     )
@@ -89,7 +94,11 @@ def _imports(package: str, homes: Mapping[str, str], remark: str, indent: str) -
 def _listing(opening: str, items: Iterable[str], closing: str, indent: str = "") -> str:
     """One item a line, so that no line gets long and a new name is one more line of a diff."""
     lines = [f"{indent}    {item},\n" for item in items]
-    return f"{indent}{opening}\n{''.join(lines)}{indent}{closing}\n" if lines else f"{indent}{opening}{closing}\n"
+    return (
+        f"{indent}{opening}\n{''.join(lines)}{indent}{closing}\n"
+        if lines
+        else f"{indent}{opening}{closing}\n"
+    )
 
 
 def _kind(name: str) -> int:

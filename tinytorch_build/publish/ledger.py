@@ -75,7 +75,10 @@ class Ledger:
     def holds(self, gate: str, fingerprint: str) -> bool:
         """Whether a gate is known to have passed with this fingerprint."""
         query = "SELECT 1 FROM passes WHERE gate = ? AND fingerprint = ?"
-        return self._run(lambda connection: connection.execute(query, (gate, fingerprint)).fetchone()) is not None
+        return (
+            self._run(lambda connection: connection.execute(query, (gate, fingerprint)).fetchone())
+            is not None
+        )
 
     def qualify(self, entry: Entry) -> None:
         """Note that this version of a module has passed all its gates, with what its scope names."""
@@ -94,7 +97,9 @@ class Ledger:
         with self._mutex:
             version = self._run(lambda connection: connection.execute("PRAGMA data_version").fetchone())[0]
             if version != self._read_at:  # somebody else has written since; one's own commits do not count
-                rows = self._run(lambda connection: connection.execute("SELECT entry FROM candidates").fetchall())
+                rows = self._run(
+                    lambda connection: connection.execute("SELECT entry FROM candidates").fetchall()
+                )
                 entries = [entry for (text,) in rows if (entry := _entry(text)) is not None]
                 self._candidates = {entry.module: entry for entry in entries}
                 self._read_at = version
@@ -189,7 +194,9 @@ class Ledger:
     def _open(self) -> sqlite3.Connection:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.is_file() and self._path.stat().st_size == 0:  # which sqlite would take for a new file
+            if (
+                self._path.is_file() and self._path.stat().st_size == 0
+            ):  # which sqlite would take for a new file
                 self._set_aside(_damaged("file is empty"))
             return self._connect()
         except (sqlite3.OperationalError, OSError) as error:

@@ -18,7 +18,9 @@ from tinytorch_build.publish.tree import RECORD_NAME, Tree
 
 CHECK = "package-edited"
 
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines also breaks at form feeds, which are no line ends in a patch
+_LINE = re.compile(
+    r"[^\n]*\n|[^\n]+"
+)  # str.splitlines also breaks at form feeds, which are no line ends in a patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,7 @@ def deviations(tree: Tree, recorded: Mapping[str, str], wanted: Mapping[str, str
         wanted: the same for the package that comes next: a file that has that content already is no edit.
     """
     found = {path: digest for path, digest in tree.files.items() if path != RECORD_NAME}
-    foreign = [
-        path for path, digest in found.items() if digest not in (recorded.get(path), wanted.get(path))
-    ]
+    foreign = [path for path, digest in found.items() if digest not in (recorded.get(path), wanted.get(path))]
     return Deviations(
         edited=tuple(path for path in foreign if path in recorded),
         missing=tuple(path for path in recorded if path not in found),
@@ -98,7 +98,9 @@ class Rescuer:
             yield self._problem(path, message, cure if self._module(path) else "nothing to do")
         for path in found.strays:
             kept = self._keep_stray(path)
-            cure = "hand-written files belong into the folder that `include` names in [package] of modules.toml"
+            cure = (
+                "hand-written files belong into the folder that `include` names in [package] of modules.toml"
+            )
             cure += f"; this one is kept as {kept}" if kept else ""
             yield self._problem(path, "does not belong to the package and has been taken out", cure)
 
@@ -131,7 +133,11 @@ class Rescuer:
         """Keep an edited file: as a patch where there is text to compare it with, whole otherwise."""
         edited = (self.layout.published / path).read_bytes()
         original = self.original(path, digest)
-        patch = None if original is None else _patch(self.layout.relative(self.layout.published / path), original, edited)
+        patch = (
+            None
+            if original is None
+            else _patch(self.layout.relative(self.layout.published / path), original, edited)
+        )
         if patch is None:
             return self._keep(path, edited, Path(path).suffix)
         return self._keep(path, patch, ".patch")
@@ -181,8 +187,6 @@ def _patch(shown: str, original: bytes, edited: bytes) -> bytes | None:
     if "\0" in after:
         return None
     lines: list[str] = []
-    for line in difflib.unified_diff(
-        _LINE.findall(before), _LINE.findall(after), f"a/{shown}", f"b/{shown}"
-    ):
+    for line in difflib.unified_diff(_LINE.findall(before), _LINE.findall(after), f"a/{shown}", f"b/{shown}"):
         lines.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
     return "".join(lines).encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tinytorch_build.model import Manifest, Problem, Severity, errors
 from tinytorch_build.publish.consistent_set import Choice, choose, sound
 from tinytorch_build.publish.contents import PackageFile, assemble, included_files
 from tinytorch_build.publish.entries import Entry
+from tinytorch_build.publish.init_file import SUBPACKAGE_INIT, render_init
 from tinytorch_build.publish.ledger import Ledger
 from tinytorch_build.publish.objects import ObjectStore
 from tinytorch_build.publish.record import Record, RenderedTables, render_record
@@ -124,55 +125,156 @@ class Publisher:
             ) from error
 
     def _settle(self) -> Settlement:
-        layout, package = self._layout, self._manifest.package
+        layout, manifest = self._layout, self._manifest
         if layout.published.is_symlink() or (layout.published.exists() and not layout.published.is_dir()):
-            raise PublishError(f"{layout.package} is no folder of its own; move it away, and the build makes one")
+            raise PublishError(
+                f"{layout.package} is no folder of its own; move it away, and the build makes one"
+            )
         self._ledger.belongs_to(layout.package)
         recover(layout)
         tree = self._reader.read()
         standing = self._standing.find(tree)
-        baseline = sound(self._obtainable(standing.record.entries, tree))
-        choice = choose(baseline, self._eligible(), [module.name for module in self._manifest.modules])
-        problems = [*self._ledger.take_problems(), *standing.problems, *self._lost(standing.record, choice)]
-        included, faults = included_files(layout.root, package, choice.entries.values(), self._digests)
+        recorded = standing.record.entries
+        baseline = sound({module: entry for module, entry in recorded.items() if self._keep(entry)})
+        choice = choose(baseline, self._eligible(), [module.name for module in manifest.modules])
+        problems = [*self._ledger.take_problems(), *standing.problems, *self._lost(recorded, choice)]
+        entries = choice.entries
+        included, faults = included_files(layout.root, manifest.package, entries.values(), self._digests)
         if errors(faults):
             return Settlement(baseline, (), choice.held, (*problems, *faults))
-        objects = {entry.export: self._objects.path(entry.export) for entry in choice.entries.values()}
-        files = assemble(package, choice.entries, included, objects)
-        problems += self._replace(standing, tree, choice, files)
+        objects = {entry.export: self._objects.path(entry.export) for entry in entries.values()}
+        files = assemble(manifest.package, entries, included, objects)
+        problems += self._replace(standing, tree, entries, files)
         problems += self._copy_record()
-        changed = _changed(standing.record, tree, choice)
-        return Settlement(choice.entries, changed, choice.held, tuple(problems))
+        return Settlement(entries, _changed(recorded, tree, entries), choice.held, tuple(problems))
 
     # -- what may stand
 
     def _keep(self, entry: Entry) -> bool:
         """See to it that the object store holds an entry's export, if it is anywhere to be had."""
-        if entry.export in self._kept and self._objects.path(entry.export).is_file():
+        digest, kept = entry.export, self._objects.path(entry.export)
+        if digest in self._kept and kept.is_file():
             return True
-        if self._objects.get(entry.export) is None:
-            staged = self._layout.staging / self._layout.package / entry.path
-            for path in (staged, self._layout.published / entry.path):
-                with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                    data = path.read_bytes()
-                    if sha256(data) == entry.export:
-                        self._objects.put(data)
-                        break
-            else:
-                self._kept.discard(entry.export)
-                return False
-        self._kept.add(entry.export)
-        return True
-
-    def _obtainable(self, entries: Mapping[str, Entry], tree: Tree) -> dict[str, Entry]:
-        """Those entries whose file stands as recorded or can be had from elsewhere."""
-        return {module: entry for module, entry in entries.items() if self._keep(entry)}
+        found = self._objects.get(digest) is not None
+        for folder in (self._layout.published, self._layout.staging / self._layout.package):
+            data = None if found else _bytes(folder / entry.path)
+            if data is not None and sha256(data) == digest:
+                self._objects.put(data)
+                found = True
+        (self._kept.add if found else self._kept.discard)(digest)
+        return found
 
     def _eligible(self) -> dict[str, Entry]:
         """The candidates that could be published: of modules of the manifest, at the place that it names."""
-        by_name = self._manifest.by_name
+        modules = self._manifest.by_name
         return {
-            module: entry
-            for module, entry in self._ledger.candidates().items()
-            if module in by_name and entry.target == by_name[module].target and self._keep(entry)
+            name: entry
+            for name, entry in self._ledger.candidates().items()
+            if name in modules and entry.target == modules[name].target and self._keep(entry)
         }
+
+    def _lost(self, recorded: Mapping[str, Entry], choice: Choice) -> list[Problem]:
+        lost = [
+            module.name
+            for module in self._manifest.modules
+            if module.name in recorded and module.name not in choice.entries
+        ]
+        if not lost:
+            return []
+        message = (
+            f"These modules are out of the package until they pass again: {', '.join(lost)}; a file could not be "
+            "restored, or they were not tested with what stands beside them"
+        )
+        cure = "run `doit validate`, which brings them back"
+        return [
+            Problem("package-incomplete", message, self._layout.package, cure=cure, severity=Severity.WARNING)
+        ]
+
+    # -- putting it in place
+
+    def _replace(
+        self, standing: Standing, tree: Tree, entries: Mapping[str, Entry], files: Mapping[str, PackageFile]
+    ) -> list[Problem]:
+        """Swap the package if it is not yet as it should be; what people changed in it is kept first."""
+        if not entries and not (standing.is_ours and tree.files):
+            return []  # nothing to put there, and nothing of ours that would have to go
+        record = self._record(entries, files)
+        data = render_record(record, self._tables).encode()
+        recorded, wanted = standing.record.contents(), record.contents()
+        found = deviations(tree, recorded, wanted)
+        if data == standing.inside and not found:
+            self._ledger.remember_records([sha256(data)])
+            return []
+        rescuer = Rescuer(self._layout, self._manifest, self._original(standing.record))
+        problems = list(rescuer.rescue(found, recorded, wanted)) if tree.files else self._absent(recorded)
+        self._standing.learn(data, record)
+        # Both while either may stand, so that a run after a crash does not take it for somebody else's work.
+        self._ledger.remember_records(sha256(known) for known in (data, standing.inside) if known is not None)
+        reuse = {path for path, digest in wanted.items() if tree.files.get(path) == digest}
+        swap(self._layout, {**files, RECORD_NAME: PackageFile(sha256(data), data)}, reuse, self._on_step)
+        self._ledger.remember_records([sha256(data)])
+        self._reader.learn({**wanted, RECORD_NAME: sha256(data)})
+        candidates = self._ledger.candidates().values()
+        self._objects.prune({entry.export for entry in (*entries.values(), *candidates)})
+        return problems
+
+    def _record(self, entries: Mapping[str, Entry], files: Mapping[str, PackageFile]) -> Record:
+        modules = {entry.path for entry in entries.values()}
+        others = {path: file.digest for path, file in files.items() if path not in modules}
+        return Record(self._layout.package, self._manifest.package.version, others, entries)
+
+    def _absent(self, recorded: Mapping[str, str]) -> list[Problem]:
+        if not recorded:
+            return []
+        message = f"Package {self._layout.package} was missing and has been restored"
+        cure = "to empty it, take the modules out of modules.toml"
+        return [Problem(CHECK, message, self._layout.package, cure=cure, severity=Severity.WARNING)]
+
+    def _original(self, record: Record) -> Callable[[str, str], bytes | None]:
+        """What a file of the package should hold, from wherever it can be had."""
+
+        def sources(path: str, digest: str) -> Iterator[bytes | None]:
+            yield self._objects.get(digest)
+            modules = [(entry.target, entry.names) for entry in record.entries.values()]
+            yield render_init(record.package, record.version, modules).encode()
+            yield SUBPACKAGE_INIT.encode()
+            if self._manifest.package.include is not None:
+                yield _bytes(self._layout.root / self._manifest.package.include / path)
+
+        def original(path: str, digest: str) -> bytes | None:
+            return next((data for data in sources(path, digest) if data and sha256(data) == digest), None)
+
+        return original
+
+    def _copy_record(self) -> list[Problem]:
+        try:
+            follow(self._layout)
+        except OSError as error:
+            message = f"The package is in place, but its record could not be copied: {error}"
+            cure = "put right what the message says and run `doit` again"
+            return [Problem("record-not-copied", message, self._layout.lock.name, cure=cure)]
+        return []
+
+
+def settle(layout: Layout, manifest: Manifest, ledger: Ledger, objects: ObjectStore) -> Settlement:
+    """Settle once: `Publisher.settle` for callers that have no run to keep a publisher for.
+
+    Raises:
+        PublishError: nothing can be put in place; the package stands as it was.
+    """
+    return Publisher(layout, manifest, ledger, objects).settle()
+
+
+def _changed(recorded: Mapping[str, Entry], tree: Tree, entries: Mapping[str, Entry]) -> tuple[str, ...]:
+    moved = {
+        module for module in recorded.keys() | entries.keys() if recorded.get(module) != entries.get(module)
+    }
+    restored = {module for module, entry in entries.items() if tree.files.get(entry.path) != entry.export}
+    return tuple(sorted(moved | restored))
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None

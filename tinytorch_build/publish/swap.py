@@ -192,5 +192,3 @@ def _finish(layout: Layout, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed now is tried again by the next run
     with contextlib.suppress(OSError):
         folder.parent.rmdir()  # the area itself, if nothing else is in it
-
-

@@ -70,10 +70,10 @@ class Step(ABC):
         """Whether what the step has put into the ledger for these inputs is still there."""
         return True
 
-    def recall(self, facts: Mapping[str, str]) -> None:
+    def recall(self, facts: Mapping[str, str]) -> None:  # noqa: B027  # most steps need not
         """Take over the facts of an earlier run of this step, which is still current."""
 
-    def finish(self, inputs: Mapping[str, str], result: StepResult) -> None:
+    def finish(self, inputs: Mapping[str, str], result: StepResult) -> None:  # noqa: B027
         """Called after a success, with the inputs as they were before the work."""
 
     def changed_files(self, before: Mapping[str, str]) -> list[str]:

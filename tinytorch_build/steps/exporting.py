@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tinytorch_build import stages
 from tinytorch_build.files import write_atomically
 from tinytorch_build.model import Problem, errors
 from tinytorch_build.session import CellFacts
+from tinytorch_build.stages.custom_checks import CustomCheckInput, run_custom_checks
+from tinytorch_build.stages.findings import StageFindings
+from tinytorch_build.stages.import_check import ImportRequest, check_import
 from tinytorch_build.steps.base import GateStep, ModuleStep, StepResult
-from tinytorch_build.steps.inputs import custom_checks_digest, declaration_digest, requirement_names, tools
+from tinytorch_build.steps.inputs import custom_check_inputs, declaration_digest, requirement_names, tools
 
 
 class ConvertStep(ModuleStep):
@@ -98,7 +100,7 @@ class ImportCheckStep(GateStep, ModuleStep):
             "export": self.session.export_digest(module),
             "exports of what it needs": self.session.closure_digest(module),
             "declaration": declaration_digest(self.session, module),
-            "custom checks": custom_checks_digest(self.session),
+            **custom_check_inputs(self.session, module),
             **tools("ruff", "cloudpickle", *requirement_names(manifest.package.dependencies)),
         }
 
@@ -109,21 +111,34 @@ class ImportCheckStep(GateStep, ModuleStep):
         problems = self._static_problems()
         if errors(problems):
             return StepResult(tuple(problems))
-        findings = stages.check_import(
+        findings = check_import(
             self.session.workers,
-            stages.ImportRequest(
+            ImportRequest(
                 module=self.module.name,
                 dotted=self.session.manifest.dotted(self.module),
-                view=self.session.view(self.module.name, [self.module.name], self.module.depends_on),
+                view=self.session.view(self.module.name, [self.module.name]),
                 limits=self.module.limits,
                 locate=self.session.locate_path,
                 source=self.module.source,
             ),
         )
         problems += findings.problems
+        output = findings.output
         if not errors(problems):
-            problems += stages.run_custom_checks(self.session, self.module)
-        return StepResult(tuple(problems), output=findings.output)
+            own = self._custom_findings()
+            problems += own.problems
+            output += own.output
+        return StepResult(tuple(problems), output=output)
+
+    def _custom_findings(self) -> StageFindings:
+        session, module = self.session, self.module
+        given = CustomCheckInput(
+            module.name,
+            module.source,
+            session.layout.source(module).read_text(encoding="utf-8"),
+            session.layout.staged(module).read_text(encoding="utf-8"),
+        )
+        return run_custom_checks(session.workers, session.checks, given, module.limits)
 
     def _static_problems(self) -> list[Problem]:
         from tinytorch_build.checks.after_export import ExportUnderCheck, check_after_export

@@ -41,13 +41,16 @@ def folder_digest(session: Session, folder: str) -> str:
     return digest_of({path.relative_to(root).as_posix(): session.digests.of(path) for path in files})
 
 
-def custom_checks_digest(session: Session) -> str:
-    """The course's own checks: their names and the whole files that they stand in, helpers included."""
-    found = {}
+def custom_check_inputs(session: Session, module: CourseModule) -> dict[str, str]:
+    """The course's own checks, with the whole files that they stand in, and what they look at; if there are any."""
+    if not session.checks:
+        return {}
+    found = {"source": session.digests.of(session.layout.source(module))}
     for check in session.checks:
         file = inspect.getsourcefile(check)
-        found[check.__qualname__] = ABSENT if file is None else session.digests.of(Path(file))
-    return digest_of(found)
+        digest = ABSENT if file is None else session.digests.of(Path(file))
+        found[f"check {check.__qualname__}"] = digest
+    return found
 
 
 @functools.cache

@@ -54,8 +54,7 @@ class PublishStep(ModuleStep):
                 cure=f"run `doit validate:{self.module.name}`, which runs them first",
             )
             return StepResult((problem,))
-        self.session.ledger.qualify(self._entry())
-        settlement = self.session.settle()
+        settlement = self.session.publisher.qualify_and_settle(self._entry())
         waits_for = settlement.held.get(self.module.name, ())
         notes = (
             (
@@ -74,12 +73,11 @@ class PublishStep(ModuleStep):
 
     def _entry(self) -> Entry:
         session, module = self.session, self.module
-        digest = session.objects.put(session.layout.staged(module).read_bytes())
         return Entry(
             module=module.name,
             version=module.version,
             target=module.target,
-            export=digest,
+            export=session.export_digest(module),
             cells=session.cells(module).exported,
             names=session.exported_names(module),
             depends=module.depends_on,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinytorch_build import stages
+from tinytorch_build.checks.imports import check_test_imports
 from tinytorch_build.model import CourseModule, Problem, errors
 from tinytorch_build.plan import PlannedTask, TestFile
 from tinytorch_build.session import Session
+from tinytorch_build.stages.inline_cells import CellsRequest, run_inline_cells, runnable_cells
+from tinytorch_build.stages.run_tests import TestsRequest, run_test_files
 from tinytorch_build.steps.base import GateStep, ModuleStep, StepResult
 from tinytorch_build.steps.inputs import declaration_digest, test_file_digests, testing_tools
+from tinytorch_build.workers import View
 
 
 class UnitTestStep(GateStep, ModuleStep):
@@ -31,13 +34,13 @@ class UnitTestStep(GateStep, ModuleStep):
 
     def run(self) -> StepResult:
         session, module = self.session, self.module
-        view = session.view(module.name, [module.name], module.depends_on)
-        inline = stages.run_inline_cells(
+        view = session.view(module.name, [module.name])
+        inline = run_inline_cells(
             session.workers,
-            stages.CellsRequest(
+            CellsRequest(
                 module=module.name,
                 source=module.source,
-                cells=stages.runnable_cells(session.document(module)),
+                cells=runnable_cells(session.document(module)),
                 view=view,
                 limits=module.limits,
                 locate=session.locate_path,
@@ -75,7 +78,7 @@ class TestFileStep(GateStep):
     def run(self) -> StepResult:
         session = self.session
         names = self.file.modules
-        view = session.view(self.file.path, names, names)
+        view = session.view(self.file.path, names)
         allowed = names or tuple(module.name for module in session.manifest.modules)
         found = run_tests_of(session, self.file.path, (self.file.path,), allowed, view, None)
         return StepResult(
@@ -88,21 +91,19 @@ def run_tests_of(
     owner: str,
     paths: Sequence[str],
     allowed: Sequence[str],
-    view: stages.View,
+    view: View,
     module: CourseModule | None,
 ) -> StepResult:
     """Check what some test files import, then run them in a process that sees only `view`."""
-    from tinytorch_build.checks.imports import check_test_imports
-
     problems: list[Problem] = []
     for path in paths:
         text = (session.layout.root / path).read_text(encoding="utf-8", errors="replace")
         problems += check_test_imports(session.manifest, owner, allowed, path, text)
     if errors(problems) or not paths:
         return StepResult(tuple(problems))
-    findings = stages.run_test_files(
+    findings = run_test_files(
         session.workers,
-        stages.TestsRequest(
+        TestsRequest(
             owner=owner,
             root=session.layout.root,
             files=tuple(paths),
