@@ -325,7 +325,8 @@ def export_of(text: str) -> str:
 def test_lines_of_an_export_lead_to_the_source() -> None:
     text = HEADER + (
         "# %%\n#| default_exp core.x\n\n# %%\n#| export\nfrom __future__ import annotations\n\n"
-        "from demo.core.y import Y\n\n# %%\nassert Y\n\n# %%\n#| export\n# why\n@property\ndef f():\n    return Y\n\n\n"
+        "from demo.core.y import Y\n\n# %%\nassert Y\n\n"
+        "# %%\n#| export\n# why\n@property\ndef f():\n    return Y\n\n\n"
         "# below\nx = 1; z = 2\n"
     )
     export = export_of(text)

@@ -28,14 +28,16 @@ def exchange(first: Path, second: Path) -> None:
         OSError: anything else that is in the way; nothing has changed. EXDEV: they lie on different file
             systems, or on layers of one (a folder from a container's image) that rename does not cross.
     """
-    libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
-    if sys.platform == "linux" and hasattr(libc, "renameat2"):
-        paths = (_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second))
-        status = libc.renameat2(*paths, _RENAME_EXCHANGE)
-    elif sys.platform == "darwin" and hasattr(libc, "renamex_np"):
-        status = libc.renamex_np(os.fsencode(first), os.fsencode(second), _RENAME_SWAP)
-    else:
+    if os.name != "posix":
         raise ExchangeUnsupported(errno.ENOSYS, "no exchange of folders on this system")
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = os.fsencode(first), os.fsencode(second)
+    if sys.platform == "linux" and hasattr(libc, "renameat2"):
+        status = libc.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE)
+    elif sys.platform == "darwin" and hasattr(libc, "renamex_np"):
+        status = libc.renamex_np(*paths, _RENAME_SWAP)
+    else:
+        raise ExchangeUnsupported(errno.ENOSYS, "no exchange of folders in this C library")
     if status == 0:
         return
     code = ctypes.get_errno()
@@ -46,9 +48,9 @@ def exchange(first: Path, second: Path) -> None:
 def write_durably(path: Path, data: bytes, mode: int) -> None:
     """Write a new file and wait until the disk has it.
 
-    Without the wait, a power failure just after the folders were exchanged could leave a package of empty files:
-    file systems put names on the disk before contents. It costs about 0.3 ms a file on a solid-state disk, and
-    only files that changed are written at all.
+    Without the wait, a power failure just after the folders were exchanged could leave a package of empty
+    files: file systems put names on the disk before contents. It costs about 0.3 ms a file on a solid-state
+    disk, and only files that changed are written at all.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     with os.fdopen(descriptor, "wb") as file:

@@ -86,9 +86,9 @@ def choose(published: Mapping[str, Entry], candidates: Mapping[str, Entry], orde
     itself, and any set of moves that is closed under what it requires and free of conflicts extends to a
     whole solution by letting all others stay. So it is enough to take the modules in course order, follow
     what each one's move requires, and commit that unless it meets a contradiction: the limited backtracking
-    of Even, Itai and Shamir (1976), "On the complexity of timetable and multicommodity flow problems", SIAM J.
-    Comput. 5(4). The result is maximal: no module that stays could still move, alone or with others. It takes
-    time linear in the sizes of the scopes.
+    of Even, Itai and Shamir (1976), "On the complexity of timetable and multicommodity flow problems",
+    SIAM J. Comput. 5(4). The result is maximal: no module that stays could still move, alone or with
+    others. It takes time linear in the sizes of the scopes.
 
     Args:
         published: entries that are sound (`sound`); of these no module gets lost that is in `order`.

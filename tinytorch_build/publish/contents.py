@@ -66,7 +66,7 @@ def included_files(
         digests: reads files only when they have changed.
 
     Returns:
-        the files under their POSIX paths from the package's folder, and problems: with any, none is to be used.
+        the files under their POSIX paths from the package's folder, and problems: with any, use none of them.
     """
     if package.include is None:
         return {}, []

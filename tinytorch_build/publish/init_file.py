@@ -48,8 +48,8 @@ def render_init(package: str, version: str, modules: Sequence[tuple[str, Sequenc
     Args:
         package: import name of the package.
         version: what `__version__` shall be.
-        modules: for each module its target, such as `core.tensor`, and the public names that it exports. Of two
-            modules with the same name the earlier one gives it; what is no name to import by is left out.
+        modules: for each module its target, such as `core.tensor`, and the public names that it exports. Of
+            two modules with the same name the earlier one gives it; what is no name to import by is left out.
     """
     homes: dict[str, str] = {}
     for target, names in modules:

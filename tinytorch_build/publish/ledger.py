@@ -34,8 +34,8 @@ class Ledger:
     """A sqlite file with a commit per write; any number of threads may use one ledger.
 
     What it holds can always be found out again by running tests, so a damaged file is set aside and a new
-    one begun. For the same reason commits are not forced to the disk (`synchronous=NORMAL`): a power failure may
-    lose the last of them, but not spoil the file.
+    one begun. For the same reason commits are not forced to the disk (`synchronous=NORMAL`): a power failure
+    may lose the last of them, but not spoil the file.
 
     Args:
         path: the file; made if it is not there.
@@ -106,7 +106,7 @@ class Ledger:
             return dict(self._candidates)
 
     def forget_candidates(self) -> None:
-        """Forget which versions were qualified, but not which gates passed: what still counts is soon back."""
+        """Forget which versions were qualified, but not which gates passed: what counts is soon back."""
         with self._mutex:
             self._write(lambda connection: connection.execute("DELETE FROM candidates"))
             self._candidates = {}
@@ -237,7 +237,7 @@ class Ledger:
                 "ledger-damaged",
                 f"The ledger of passed tests was damaged ({error}) and has been begun anew",
                 f"{self._path.parent.name}/{self._path.name}",
-                cure=f"nothing is lost but time: tests run again where needed; the old file is kept as {kept.name}",
+                cure=f"tests run again where needed; the old file is kept as {kept.name}",
                 severity=Severity.WARNING,
             )
         )

@@ -15,8 +15,8 @@ SPARE_OBJECTS = 100
 class ObjectStore:
     """A folder of files that are named after their content.
 
-    Nothing in it is taken on trust: what `get` returns has the digest that was asked for. Therefore writes are
-    not forced to the disk; an object that a power failure spoils is noticed, and made again when needed.
+    Nothing in it is taken on trust: what `get` returns has the digest that was asked for. Therefore writes
+    are not forced to the disk; an object that a power failure spoils is noticed, and made again when needed.
 
     Args:
         folder: where the objects lie; made when the first one is put there.

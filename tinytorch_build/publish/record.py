@@ -1,4 +1,4 @@
-"""The package's record (`modules.lock`): what the package holds and what each module was tested with, as TOML."""
+"""The package's record (`modules.lock`, TOML): what it holds, and what each module was tested with."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tinytorch_build.files import digest_of
 from tinytorch_build.publish.entries import Entry
 
 _HEADER = (
-    "# What the package holds, and what each module was tested with. Written by tinytorch_build when it publishes;\n"
-    "# belongs into version control; edits by hand are undone.\n"
+    "# What the package holds, and what each module was tested with.\n"
+    "# Written by tinytorch_build; belongs into version control; edits by hand are undone.\n"
 )
 _SCHEMA = 1
 _LINE_LENGTH = 110
@@ -36,8 +36,8 @@ class Record:
     Attributes:
         package: its name.
         version: its version.
-        files: hex SHA-256 of every file that is no module's, under its POSIX path from the package's folder; the
-            record itself is not among them.
+        files: hex SHA-256 of every file that is no module's, under its POSIX path from the package's folder;
+            the record itself is not among them.
         entries: the modules, in course order.
     """
 

@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from tinytorch_build.model import CourseModule, Manifest, Problem, Severity
 from tinytorch_build.publish.tree import RECORD_NAME, Tree
 
 CHECK = "package-edited"
+
+STRAYS_NAMED = 5
+"""Up to so many stray files are reported one by one; of a whole foreign package, their number will do."""
 
 _LINE = re.compile(
     r"[^\n]*\n|[^\n]+"
@@ -89,19 +92,25 @@ class Rescuer:
             OSError: something cannot be kept. The package must then stay as it is.
         """
         for path in found.edited:
-            kept = self._keep_edit(path, recorded[path])
-            what = "was changed by hand or damaged"
-            yield self._problem(path, f"{what} and {self._fate(path, wanted)}", self._cure(path, kept))
+            what = f"was changed by hand or damaged and {self._fate(path, wanted)}"
+            yield self._problem(path, what, self._cure(path, self._keep_edit(path, recorded[path])))
         for path in found.missing:
-            message = f"was missing and {self._fate(path, wanted)}"
-            cure = "to take a module out of the package, take its table out of modules.toml"
-            yield self._problem(path, message, cure if self._module(path) else "nothing to do")
-        for path in found.strays:
-            kept = self._keep_stray(path)
-            cure = (
-                "hand-written files belong into the folder that `include` names in [package] of modules.toml"
-            )
-            cure += f"; this one is kept as {kept}" if kept else ""
+            if path in wanted or self._module(path) is not None:
+                what = f"was missing and {self._fate(path, wanted)}"
+                cure = "to take a module out of the package, take its table out of modules.toml"
+                yield self._problem(path, what, cure if self._module(path) else "nothing to do")
+        yield from self._rescue_strays(found.strays)
+
+    def _rescue_strays(self, strays: Sequence[str]) -> Iterator[Problem]:
+        kept = {path: self._keep_stray(path) for path in strays}
+        where = "hand-written files belong into the folder that `include` names in [package] of modules.toml"
+        if len(strays) > STRAYS_NAMED:
+            message = f"{len(strays)} files do not belong to the package and have been taken out"
+            cure = f"{where}; these are kept in {self.layout.relative(self.layout.rescued)}"
+            yield Problem(CHECK, message, self.layout.package, cure=cure, severity=Severity.WARNING)
+            return
+        for path in strays:
+            cure = f"{where}; this one is kept as {kept[path]}" if kept[path] else where
             yield self._problem(path, "does not belong to the package and has been taken out", cure)
 
     def _fate(self, path: str, wanted: Mapping[str, str]) -> str:

@@ -78,6 +78,7 @@ class Publisher:
         self._tables: RenderedTables = {}
         self._kept: set[str] = set()
         """Digests of objects that were read and found whole; writing the package checks them once more."""
+        self._last: Record | None = None
 
     def settle(self) -> Settlement:
         """Finish what was interrupted, restore what was changed by hand, and publish what has passed.
@@ -102,7 +103,8 @@ class Publisher:
         with self._turn():
             if not self._keep(entry):
                 raise PublishError(
-                    f"The export of module {entry.module} changed after it was tested; run `doit validate:{entry.module}`"
+                    f"The export of module {entry.module} changed after it was tested; "
+                    f"run `doit validate:{entry.module}`"
                 )
             self._ledger.qualify(entry)
             return self._settle()
@@ -135,7 +137,7 @@ class Publisher:
         tree = self._reader.read()
         standing = self._standing.find(tree)
         recorded = standing.record.entries
-        baseline = sound({module: entry for module, entry in recorded.items() if self._keep(entry)})
+        baseline = self._sound_part(standing.record)
         choice = choose(baseline, self._eligible(), [module.name for module in manifest.modules])
         problems = [*self._ledger.take_problems(), *standing.problems, *self._lost(recorded, choice)]
         entries = choice.entries
@@ -149,6 +151,13 @@ class Publisher:
         return Settlement(entries, _changed(recorded, tree, entries), choice.held, tuple(problems))
 
     # -- what may stand
+
+    def _sound_part(self, record: Record) -> Mapping[str, Entry]:
+        """Those of the recorded entries that can be had and were tested with each other."""
+        had = {module: entry for module, entry in record.entries.items() if self._keep(entry)}
+        if record is self._last and len(had) == len(record.entries):
+            return had  # it was put together from a sound choice, in this process
+        return sound(had)
 
     def _keep(self, entry: Entry) -> bool:
         """See to it that the object store holds an entry's export, if it is anywhere to be had."""
@@ -182,8 +191,8 @@ class Publisher:
         if not lost:
             return []
         message = (
-            f"These modules are out of the package until they pass again: {', '.join(lost)}; a file could not be "
-            "restored, or they were not tested with what stands beside them"
+            f"These modules are out of the package until they pass again: {', '.join(lost)}; "
+            "a file could not be restored, or they were not tested with what stands beside them"
         )
         cure = "run `doit validate`, which brings them back"
         return [
@@ -208,6 +217,7 @@ class Publisher:
         rescuer = Rescuer(self._layout, self._manifest, self._original(standing.record))
         problems = list(rescuer.rescue(found, recorded, wanted)) if tree.files else self._absent(recorded)
         self._standing.learn(data, record)
+        self._last = record
         # Both while either may stand, so that a run after a crash does not take it for somebody else's work.
         self._ledger.remember_records(sha256(known) for known in (data, standing.inside) if known is not None)
         reuse = {path for path, digest in wanted.items() if tree.files.get(path) == digest}

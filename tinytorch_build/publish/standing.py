@@ -76,7 +76,7 @@ class StandingPackage:
         return self._parse(_bytes(path))[0]
 
     def _parse(self, data: bytes | None) -> tuple[Record | None, str]:
-        """A record, or None and the reason; the last records are kept, since reading a long one takes its time."""
+        """A record, or None and the reason; the last ones are kept: reading a long one takes its time."""
         if data is None:
             return None, "is missing"
         record = self._parsed.get(data)

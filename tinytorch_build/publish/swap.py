@@ -102,7 +102,7 @@ def follow(layout: Layout) -> None:
 
 
 def _areas(layout: Layout) -> tuple[Path, Path]:
-    """Where the next package may be laid out: in `build/`, or beside the package if renames do not reach there."""
+    """Where the next package may be laid out: in `build/`, or, if no rename reaches there, beside the old."""
     return layout.publishing, layout.root / f".{layout.package}.publish"
 
 
@@ -153,7 +153,7 @@ def _put_in_place(
 
 
 def _rename_twice(layout: Layout, folder: Path, on_step: StepHook, *, last_resort: bool) -> None:
-    """The swap where folders cannot be exchanged: for an instant there is no package, and `recover` knows it."""
+    """The swap where folders cannot be exchanged: for an instant there is no package, but a journal."""
     published = layout.published
     write_atomically(folder / _COMPLETE, b"")
     sync_folder(folder)

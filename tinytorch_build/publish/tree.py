@@ -11,7 +11,7 @@ from pathlib import Path
 from tinytorch_build.files import sha256
 
 RECORD_NAME = "modules.lock"
-"""The record's name inside the package, where it changes in the same instant as the files that it describes."""
+"""The record's name inside the package, where it changes in the same instant as the files it describes."""
 
 _PASSED_OVER = frozenset({"__pycache__", ".DS_Store"})
 """What Python and file managers leave anywhere: neither content of the package nor anybody's work."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from tinytorch_build.model import Limits, Problem
 from tinytorch_build.stages.findings import StageFindings, log_of
@@ -28,13 +27,13 @@ class CustomCheckInput:
     export_text: str
 
 
-class CustomCheck(Protocol):
-    """A function from a module's texts to what is wrong with them."""
+CustomCheck = Callable[[CustomCheckInput], Sequence[Problem]]
+"""A function from a module's texts to what is wrong with them."""
 
-    @property
-    def __qualname__(self) -> str: ...
 
-    def __call__(self, given: CustomCheckInput, /) -> Sequence[Problem]: ...
+def name_of(check: CustomCheck) -> str:
+    """What messages call a check."""
+    return str(getattr(check, "__qualname__", check))
 
 
 def run_custom_checks(
@@ -59,7 +58,7 @@ def run_custom_checks(
             problems.append(
                 Problem(
                     "custom-check",
-                    f"the course's own check {check.__qualname__} {result.failure.detail}",
+                    f"the course's own check {name_of(check)} {result.failure.detail}",
                     given.source,
                     cure="mend the check in dodo.py; the log has its traceback",
                 )

@@ -17,7 +17,7 @@ CURES = {
     FailureKind.KILLED: "look at what native code or signals it uses; the log has its output",
     FailureKind.OUT_OF_MEMORY: "use less memory, or raise memory-mb of the module in modules.toml",
     FailureKind.TOO_MANY_PROCESSES: "start fewer processes",
-    FailureKind.NOT_DELIVERED: "see the log; code that tampers with other processes or descriptors causes this",
+    FailureKind.NOT_DELIVERED: "see the log; code that tampers with processes or descriptors does this",
 }
 
 
@@ -52,7 +52,7 @@ class Blame:
     """Where a fault shows, and where it was raised.
 
     Attributes:
-        place: the innermost line of the file that is being checked; if there is none, of any file known.
+        place: the innermost line of what is being checked; if there is none, of any file known.
         text: the line's text, or the empty string.
         origin: the innermost line of any known file, if that is another one.
     """
@@ -61,18 +61,23 @@ class Blame:
     text: str = ""
     origin: Place | None = None
 
-    @property
-    def raised_in(self) -> str:
-        """` (raised in FILE:LINE)`, or nothing if it was raised at the very place."""
-        return f" (raised in {self.origin})" if self.origin else ""
+    def note(self, failure: FailureKind = FailureKind.RAISED) -> str:
+        """` (raised in FILE:LINE)`, or ` (at FILE:LINE)` if nothing was raised; nothing if it is the very place."""
+        word = "raised in" if failure is FailureKind.RAISED else "at"
+        return f" ({word} {self.origin})" if self.origin else ""
 
 
-def blame(frames: Sequence[Frame], own: str, locate: Locate) -> Blame:
+def in_file(file: str) -> Callable[[Place], bool]:
+    """Whether a place lies in a file."""
+    return lambda place: place.file == file
+
+
+def blame(frames: Sequence[Frame], is_own: Callable[[Place], bool], locate: Locate) -> Blame:
     """The lines that a traceback points at.
 
     Args:
         frames: innermost last.
-        own: path from the course's root of the file that is being checked.
+        is_own: whether a place lies in what is being checked.
         locate: knows every file of the course that may occur.
     """
     known: list[tuple[Place, str]] = []
@@ -82,7 +87,7 @@ def blame(frames: Sequence[Frame], own: str, locate: Locate) -> Blame:
             known.append((Place(*found), frame.text))
     if not known:
         return Blame(None)
-    place, text = next((entry for entry in reversed(known) if entry[0].file == own), known[-1])
+    place, text = next((entry for entry in reversed(known) if is_own(entry[0])), known[-1])
     origin = known[-1][0]
     return Blame(place, text, origin if origin != place else None)
 
@@ -133,4 +138,8 @@ def cure_for(failure: Failure, seconds_key: str) -> str:
 
 def log_of(output: str, failure: Failure | None) -> str:
     """The output of a process, with the traceback of what ended it."""
-    return output if failure is None else f"{output}{'' if output.endswith(chr(10)) or not output else chr(10)}{failure}\n"
+    return (
+        output
+        if failure is None
+        else f"{output}{'' if output.endswith(chr(10)) or not output else chr(10)}{failure}\n"
+    )

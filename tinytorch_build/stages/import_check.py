@@ -12,6 +12,7 @@ from tinytorch_build.stages.findings import (
     blame,
     cure_for,
     first_line,
+    in_file,
     log_of,
     unmet_dependency,
 )
@@ -60,7 +61,7 @@ def check_import(workers: Workers, request: ImportRequest) -> StageFindings:
 
 def _failed(request: ImportRequest, failure: Failure) -> Problem:
     """The problem of an import that brought no result."""
-    found = blame(failure.frames, request.source, request.locate)
+    found = blame(failure.frames, in_file(request.source), request.locate)
     unmet = unmet_dependency(failure.error, request.view, request.module)
     if unmet is not None:
         check, (message, cure) = "dependency-not-satisfied", unmet
@@ -69,10 +70,12 @@ def _failed(request: ImportRequest, failure: Failure) -> Problem:
         message = f"importing {request.dotted} raises {first_line(str(failure.error))}"
     else:
         check, cure = f"import-{failure.kind}", cure_for(failure, "import-seconds")
-        during = f", in {failure.doing.what}," if failure.doing and failure.doing.what != _doing(request) else ""
+        during = (
+            f", in {failure.doing.what}," if failure.doing and failure.doing.what != _doing(request) else ""
+        )
         message = f"the import of {request.dotted}{during} {failure.detail}"
     file, line = (found.place.file, found.place.line) if found.place else (request.source, None)
-    return Problem(check, message + found.raised_in, file, line, cure)
+    return Problem(check, message + found.note(failure.kind), file, line, cure)
 
 
 def _doing(request: ImportRequest) -> str:
@@ -101,7 +104,7 @@ def _printed(request: ImportRequest, facts: ImportFacts, output: str) -> Iterato
     if not output.strip():
         return
     said = facts.printed or Said(output, ())
-    found = blame(said.frames, request.source, request.locate)
+    found = blame(said.frames, in_file(request.source), request.locate)
     if found.place and found.place.file != request.source:
         return  # another module prints: its own check says so
     yield Problem(
@@ -116,7 +119,7 @@ def _printed(request: ImportRequest, facts: ImportFacts, output: str) -> Iterato
 
 def _warned(request: ImportRequest, facts: ImportFacts) -> Iterator[Problem]:
     for said in facts.warned:
-        found = blame(said.frames, request.source, request.locate)
+        found = blame(said.frames, in_file(request.source), request.locate)
         if found.place and found.place.file == request.source:
             yield Problem(
                 "import-warns",

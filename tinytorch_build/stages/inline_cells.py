@@ -77,7 +77,7 @@ def _failed(request: CellsRequest, failure: Failure) -> Problem:
         at = f", at `{found.text}`" if found.text else ""
         message = f"{failure.doing.what if failure.doing else 'the run of the cells'} {failure.detail}{at}"
     file, line = (found.place.file, found.place.line) if found.place else (request.source, None)
-    return Problem(check, message + found.raised_in, file, line, cure)
+    return Problem(check, message + found.note(failure.kind), file, line, cure)
 
 
 def _blame(request: CellsRequest, failure: Failure) -> Blame:
@@ -86,13 +86,20 @@ def _blame(request: CellsRequest, failure: Failure) -> Blame:
     def locate(file: str, line: int) -> tuple[str, int] | None:
         return (file, line) if file == request.source else request.locate(file, line)
 
-    found = blame(failure.frames, request.source, locate)
     doing = failure.doing
+    lines = _lines_of_cell(request, doing.line if doing else None)
+    found = blame(failure.frames, lambda place: place.file == request.source and place.line in lines, locate)
     if found.place is None and doing and doing.file and doing.line:
         return Blame(Place(doing.file, doing.line))
     if found.place is not None and found.place.file == request.source and not found.text:
         return Blame(found.place, _text_at(request, found.place.line), found.origin)  # a crash leaves no text
     return found
+
+
+def _lines_of_cell(request: CellsRequest, line: int | None) -> range:
+    """The lines of the cell that begins at some line."""
+    cell = next((cell for cell in request.cells if cell.line == line), None)
+    return range(cell.line, cell.line + cell.source.count("\n") + 1) if cell else range(0)
 
 
 def _text_at(request: CellsRequest, line: int) -> str:

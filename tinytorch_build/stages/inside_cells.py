@@ -1,7 +1,6 @@
 """What runs in the worker of inline cells: they are executed top to bottom, as Jupyter would."""
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -11,7 +10,7 @@ import inspect
 import linecache
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import CodeType
@@ -81,7 +80,9 @@ class CellRunner:
         if not self._needs_shell:
             self._execute(self._compile(cell.source, cell.line))
             return
-        text = cell.source.lstrip("\n")  # IPython drops blank lines at the top, and the count of lines with them
+        text = cell.source.lstrip(
+            "\n"
+        )  # IPython drops blank lines at the top, and the count of lines with them
         line = cell.line + len(cell.source) - len(text)
         with self._shell.active():
             self._execute(self._compile(self._shell.transform(text), line))
@@ -92,7 +93,7 @@ class CellRunner:
             self._loop.close()
 
     def _is_special(self, text: str) -> bool:
-        """Whether a cell means something to IPython that Python does not know: a magic, a shell command, `?`."""
+        """Whether a cell holds what IPython knows and Python does not: a magic, a shell command, a `?`."""
         if "get_ipython" in text:
             return True
         try:
@@ -108,7 +109,9 @@ class CellRunner:
         code: CodeType = compile(
             "\n" * (line - 1) + text, self._source, "exec", self._flags, dont_inherit=True
         )
-        self._flags |= code.co_flags & FUTURE_FLAGS  # as in Jupyter, a __future__ import holds for later cells
+        self._flags |= (
+            code.co_flags & FUTURE_FLAGS
+        )  # as in Jupyter, a __future__ import holds for later cells
         return code
 
     def _execute(self, code: CodeType) -> None:
@@ -129,11 +132,11 @@ class Shell:
         self._ipython = InteractiveShell.instance(config=config, user_module=sys.modules["__main__"])
         self._shown: list[BaseException] = []
         # Some magics (%%time in older versions, %%capture) show an exception instead of raising it.
-        self._ipython.showtraceback = self._keep_exception
+        setattr(self._ipython, "showtraceback", self._keep_exception)  # noqa: B010 - a method, to mypy
 
     def transform(self, text: str) -> str:
         """Python code for a cell with magics."""
-        return str(self._ipython.transform_cell(text))
+        return str(self._ipython.transform_cell(text))  # type: ignore[no-untyped-call]
 
     def active(self) -> _Active:
         """A context in which `get_ipython` and `display` are builtins; raises what a magic only showed."""

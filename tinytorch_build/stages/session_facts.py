@@ -61,17 +61,15 @@ class TestOutcome:
     Attributes:
         nodeid: pytest's name for it.
         result: what became of it.
-        when: the phase that decided it: `setup`, `call` or `teardown`.
         seconds: wall-clock seconds of all phases.
         fault: why it failed, or None.
-        reason: why it was skipped or expected to fail.
+        reason: why it was skipped, or expected to fail, or failed without an exception.
     """
 
     __test__ = False
 
     nodeid: str
     result: TestResult
-    when: str
     seconds: float
     fault: Fault | None = None
     reason: str = ""

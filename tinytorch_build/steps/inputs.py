@@ -12,6 +12,7 @@ from pathlib import Path
 from tinytorch_build.files import ABSENT, digest_of, sha256
 from tinytorch_build.model import CourseModule
 from tinytorch_build.session import Session
+from tinytorch_build.stages.custom_checks import name_of
 
 
 def declaration_digest(session: Session, module: CourseModule) -> str:
@@ -49,7 +50,7 @@ def custom_check_inputs(session: Session, module: CourseModule) -> dict[str, str
     for check in session.checks:
         file = inspect.getsourcefile(check)
         digest = ABSENT if file is None else session.digests.of(Path(file))
-        found[f"check {check.__qualname__}"] = digest
+        found[f"check {name_of(check)}"] = digest
     return found
 
 

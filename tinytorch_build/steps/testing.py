@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinytorch_build.checks.imports import check_test_imports
-from tinytorch_build.model import CourseModule, Problem, errors
+from tinytorch_build.literate import Cell, Document
+from tinytorch_build.model import CourseModule, Problem, Severity, errors
 from tinytorch_build.plan import PlannedTask, TestFile
 from tinytorch_build.session import Session
 from tinytorch_build.stages.inline_cells import CellsRequest, run_inline_cells, runnable_cells
@@ -34,13 +35,14 @@ class UnitTestStep(GateStep, ModuleStep):
 
     def run(self) -> StepResult:
         session, module = self.session, self.module
+        document = session.document(module)
         view = session.view(module.name, [module.name])
         inline = run_inline_cells(
             session.workers,
             CellsRequest(
                 module=module.name,
                 source=module.source,
-                cells=runnable_cells(session.document(module)),
+                cells=runnable_cells(document),
                 view=view,
                 limits=module.limits,
                 locate=session.locate_path,
@@ -48,7 +50,8 @@ class UnitTestStep(GateStep, ModuleStep):
         )
         allowed = (*module.depends_on, module.name)
         tested = run_tests_of(session, module.name, module.tests, allowed, view, module)
-        return StepResult((*inline.problems, *tested.problems), output=inline.output + tested.output)
+        problems = (*_nothing_tests_it(module, document), *inline.problems, *tested.problems)
+        return StepResult(problems, output=inline.output + tested.output)
 
 
 class TestFileStep(GateStep):
@@ -113,6 +116,25 @@ def run_tests_of(
         ),
     )
     return StepResult((*problems, *findings.problems), output=findings.output)
+
+
+def _nothing_tests_it(module: CourseModule, document: Document) -> Iterator[Problem]:
+    """A module that only its import speaks for is published, but not in silence."""
+    inline = any(not cell.exported and cell.evaluated and _does_something(cell) for cell in document.code_cells)
+    if not inline and not module.tests:
+        yield Problem(
+            "untested",
+            "it has no inline test cell and no unit test",
+            module.source,
+            cure=f"add a test cell, or name a test file under `tests` of [modules.{module.name}]",
+            severity=Severity.WARNING,
+        )
+
+
+def _does_something(cell: Cell) -> bool:
+    """Whether a cell holds more than directives, comments and imports."""
+    lines = (line.strip() for line in cell.code.splitlines())
+    return any(line and not line.startswith(("#", "import ", "from ")) for line in lines)
 
 
 def _as_integration_issue(problem: Problem, modules: Sequence[str]) -> Problem:

@@ -1,4 +1,4 @@
-"""The surroundings of a worker: environment variables, search path, folders, streams. Built, not inherited."""
+"""The surroundings of a worker: variables, search path, folders. They are built, not inherited."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tinytorch_build.workers.wire import lies_in, library_folders
+from tinytorch_build.workers.wire import library_folders, lies_in
 
 KEPT = (
     "PATH",

@@ -99,7 +99,7 @@ def is_machinery(file: str) -> bool:
 
 
 def frames_of_crash(trace: str) -> tuple[Frame, ...]:
-    """The frames that `faulthandler` wrote when a process crashed or was asked where it was, innermost last."""
+    """The frames that `faulthandler` wrote at a crash, or when asked where the process is; innermost last."""
     found = [
         Frame(match["file"], int(match["line"]), match["function"])
         for match in _TRACE_LINE.finditer(trace)
@@ -131,13 +131,15 @@ def failure_of_exit(status: int, trace: str) -> Failure:
 
 def timed_out(seconds: float, trace: str) -> Failure:
     """The failure of a job that took too long."""
-    detail = f"took longer than {seconds:g} seconds and was stopped"
+    detail = f"took longer than {seconds:g} s and was stopped"
     return Failure(FailureKind.TIMED_OUT, detail, frames=frames_of_crash(trace))
 
 
 def too_many_processes(limit: int) -> Failure:
     """The failure of a job that started too many processes."""
-    return Failure(FailureKind.TOO_MANY_PROCESSES, f"started more than {limit} processes at once and was stopped")
+    return Failure(
+        FailureKind.TOO_MANY_PROCESSES, f"started more than {limit} processes at once and was stopped"
+    )
 
 
 def not_delivered(why: str) -> Failure:

@@ -9,7 +9,7 @@ TAIL_BYTES = 48 * 1024
 
 
 class HeadTail:
-    """A buffer that never holds much more than `head + tail` bytes, and always the end of what was written."""
+    """A buffer that never holds much more than `head + tail` bytes, and always holds the end."""
 
     def __init__(self, head: int = HEAD_BYTES, tail: int = TAIL_BYTES) -> None:
         self._room = head

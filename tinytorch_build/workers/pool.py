@@ -31,7 +31,8 @@ GRACE_SECONDS = 15.0
 START_SECONDS = 60.0
 """How long the server may take to load its modules and fork a supervisor."""
 
-PRELOAD = ("numpy", "numpy.random", "pytest", "hypothesis")
+PRELOAD = ("numpy", "numpy.random", "pytest", "hypothesis", "tinytorch_build.stages.recorder")
+"""What nearly every job needs."""
 CAN_FORK = hasattr(os, "fork") and sys.platform != "win32"
 
 _START = """
@@ -52,8 +53,8 @@ class Workers:
         root: the course's root, which workers do not find on their path.
         preload: modules that the server loads beforehand; those that are not installed are left out.
         confine: whether workers may write into their own folders only, where the system can see to that.
-        fork: whether to fork workers from a warm server; by default where there is `fork`. Without it, each job
-            runs in a Python of its own, with fewer guards: see `plain`.
+        fork: whether to fork workers from a warm server; by default where there is `fork`. Without it, each
+            job runs in a Python of its own, with fewer guards: see `plain`.
     """
 
     def __init__(
@@ -216,9 +217,8 @@ class ServerProcess:
         from tinytorch_build.workers.server import MESSAGE, NEW_JOB
 
         mine, theirs = socket.socketpair()
-        with theirs:
-            with contextlib.suppress(ConnectionError):  # it has just ended: the link will turn out to be closed
-                socket.send_fds(self._control, [MESSAGE.pack(NEW_JOB, 0)], [theirs.fileno()])
+        with theirs, contextlib.suppress(ConnectionError):  # if it has just ended, the link is found closed
+            socket.send_fds(self._control, [MESSAGE.pack(NEW_JOB, 0)], [theirs.fileno()])
         return mine
 
     def kill_supervisor(self, pid: int) -> None:

@@ -22,7 +22,7 @@ from tinytorch_build.workers.processes import adopt_orphans, children, descendan
 from tinytorch_build.workers.supervisor import remove_folder, reset_signals, supervise
 
 NEW_JOB, KILL = b"J", b"K"
-"""What the client says on the control socket: a job, with the job's own socket; or a supervisor to be killed."""
+"""What the client says on the control socket: a job, with the job's own socket; a supervisor to be killed."""
 MESSAGE = struct.Struct("=cq")
 END_SECONDS = 5.0
 """How long supervisors may take to end when the build has ended."""

@@ -161,8 +161,9 @@ class Watch:
     def _read(self, seconds: float) -> None:
         """Take in what is there, waiting for it no longer than so long or a tick."""
         tick = TICK if self._result_pipe[0] in self._readers else SHORT_TICK
-        ready, _, _ = select.select([self._link, *self._readers], [], [], min(tick, seconds))
-        if self._link in ready:
+        link = self._link.fileno()
+        ready, _, _ = select.select([link, *self._readers], [], [], min(tick, seconds))
+        if link in ready:
             raise ClientGone  # the client has said all it had to say: this is the end of the stream
         for reader in ready:
             self._take(reader)

@@ -103,7 +103,9 @@ class ViewFinder(importlib.abc.MetaPathFinder):
         staged = view.modules.get(fullname)
         if staged is None and not is_package:
             raise ModuleNotFoundError("; ".join(view.refusal(fullname)), name=fullname)
-        origin = staged.path if staged else f"<{fullname.replace('.', '/')}/__init__.py as {view.owner} sees it>"
+        origin = (
+            staged.path if staged else f"<{fullname.replace('.', '/')}/__init__.py as {view.owner} sees it>"
+        )
         text = view.init if fullname == view.package else ""
         spec = importlib.machinery.ModuleSpec(
             fullname, ViewLoader(origin, staged, text, is_package), origin=origin, is_package=is_package

@@ -151,7 +151,18 @@ def parse_version(text: str) -> ReleaseVersion:
 assert "1.9" > "1.26"  # the trap: as text
 assert parse_version("1.9") < parse_version("1.26")
 assert parse_version("2.0") == parse_version("2.0.0")
-in_order = ["1.0.dev1", "1.0a1.dev2", "1.0a1", "1.0b2", "1.0rc1", "1.0", "1.0.post1.dev1", "1.0.post1", "1.0.1", "1!0.1"]
+in_order = [
+    "1.0.dev1",
+    "1.0a1.dev2",
+    "1.0a1",
+    "1.0b2",
+    "1.0rc1",
+    "1.0",
+    "1.0.post1.dev1",
+    "1.0.post1",
+    "1.0.1",
+    "1!0.1",
+]
 assert sorted(in_order, key=parse_version) == in_order
 assert parse_version("2.1.0+cu118") == parse_version("2.1")
 
@@ -459,7 +470,10 @@ def environment_report(requirements: Iterable[Requirement] = COURSE_REQUIREMENTS
             f"Cores    {facts.cores}",
             f"Memory   {memory}",
             f"Virtual environment: {'yes' if facts.virtual_environment else 'no'}",
-            *(f"{'ok  ' if verdict.met else 'cure' if verdict.blocking else 'note'} {verdict}" for verdict in verdicts),
+            *(
+                f"{'ok  ' if verdict.met else 'cure' if verdict.blocking else 'note'} {verdict}"
+                for verdict in verdicts
+            ),
             conclusion,
         ]
     )

@@ -40,8 +40,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from tinytorch.core.tensor import Tensor
-from tinytorch.core.tensor import where
+from tinytorch.core.tensor import Tensor, where
 
 # %%
 import warnings
@@ -333,7 +332,9 @@ class GELU:
 
 
 # %%
-assert np.allclose(gelu(Tensor([-3.0, -1.0, 0.0, 1.0, 3.0])).numpy(), [-0.0040, -0.1587, 0, 0.8413, 2.9960], atol=5e-5)
+assert np.allclose(
+    gelu(Tensor([-3.0, -1.0, 0.0, 1.0, 3.0])).numpy(), [-0.0040, -0.1587, 0, 0.8413, 2.9960], atol=5e-5
+)
 difference = abs(gelu(Tensor(points)) - GELU("tanh")(Tensor(points))).max().item()
 assert 1e-5 < difference < 5e-4
 half = Tensor(np.array([-1e4, 1e4], dtype=np.float16))

@@ -1,4 +1,4 @@
-"""Builders for the tests of checks: a course of four modules, the sources of its `layers`, and their exports."""
+"""Builders for the tests of checks: a course of four modules, sources of its `layers`, and their exports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOP = "# %%\n#| default_exp core.layers\n\n"
 EXPORT = "# %%\n#| export\n"
 """How an exported cell begins."""
 
-GOOD = f"{TOP}{EXPORT}from demo.core.tensor import Tensor\n\nSIZE = Tensor\n\n"
+GOOD = f"{TOP}{EXPORT}from demo.core.tensor import Tensor\nSIZE = Tensor\n\n"
 """Nothing is wrong with this source; it is eight lines long."""
 
 
