@@ -129,14 +129,10 @@ def _known(name: str, choices: Sequence[str]) -> str:
 
 
 def run_doit(root: Path, tasks: Sequence[str]) -> int:
-    """Run tasks as `doit TASK…` in the course's folder would, with the course's own `dodo.py` if it has one."""
+    """Run tasks as `doit TASK…` in the course's folder would, by its own `dodo.py` if it has one."""
     dodo = root / "dodo.py"
     if dodo.is_file():
         return int(DoitMain().run(["run", "--file", str(dodo), *tasks]))
     config, task_course = for_course(str(dodo))
     loader = ModuleTaskLoader({"DOIT_CONFIG": config, "task_course": task_course})
     return int(DoitMain(loader).run(["run", *tasks]))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

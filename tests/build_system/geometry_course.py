@@ -1,4 +1,4 @@
-"""A small course on disk, for tests that run the real thing: shapes <- areas <- summary, and colours alone."""
+"""A small course on disk, for tests that run the real thing: shapes, areas, summary; colours alone."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ class GeometryCourse:
         return self._command("doit", *arguments, cwd=cwd)
 
     def tito(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return self._command("tinytorch_build.cli", *arguments, cwd=cwd)
+        return self._command("tinytorch_build", *arguments, cwd=cwd)
 
     def _command(self, module: str, *arguments: str, cwd: Path | None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""doit's database as sqlite with a commit per write, so that a killed run loses nothing and forges nothing."""
+"""doit's database as sqlite with a commit per task: a killed run loses nothing and forges nothing."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinytorch_build.doit_plugins.action import Freshness, StepAction
-from tinytorch_build.steps import Step, step_for
 from tinytorch_build.plan import PlannedTask
 from tinytorch_build.session import Session
+from tinytorch_build.steps import Step, step_for
 
 _META = "tinytorch_build"
 

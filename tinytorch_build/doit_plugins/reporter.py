@@ -21,6 +21,7 @@ from tinytorch_build.plan import PlannedTask
 from tinytorch_build.report.outcome import Report, TaskReport, assemble
 from tinytorch_build.report.terminal import display_for
 from tinytorch_build.session import Session
+from tinytorch_build.steps import StepResult
 
 
 class CourseReporter:
@@ -114,10 +115,11 @@ class CourseReporter:
             problem = Problem("doit", fail.get_msg().strip())
             self._keep(task, TaskReport(Outcome.FAILED, problems=(problem,)))
             return
-        report = TaskReport(
-            Outcome.FAILED, fail.seconds, tuple(result.problems), notes=result.notes, output=result.output
+        log = self._write_log(planned, result)
+        self._keep(
+            task,
+            TaskReport(Outcome.FAILED, fail.seconds, tuple(result.problems), notes=result.notes, log=log),
         )
-        self._keep(task, report)
 
     def cleanup_error(self, exception: Any) -> None:
         self._display.say(exception.get_msg())
@@ -131,8 +133,6 @@ class CourseReporter:
         planned = CourseTask.of(task).step.task
         with self._mutex:
             self._tasks[planned.name] = report
-        if report.outcome is Outcome.FAILED:
-            self._write_log(planned, report)
         self._display.finished(planned, report)
 
     def _roots(self, planned: PlannedTask) -> tuple[str, ...]:
@@ -140,12 +140,15 @@ class CourseReporter:
         assert self._session is not None
         return self._session.plan.root_causes(planned.name, failed)
 
-    def _write_log(self, planned: PlannedTask, report: TaskReport) -> None:
-        """What the code under test printed goes into a log, named in the failure's last line."""
+    def _write_log(self, planned: PlannedTask, result: StepResult) -> str:
+        """Keep what the code under test printed; the path of the log from the root, or nothing."""
         assert self._session is not None
+        if not result.output.strip():
+            return ""
         path = self._session.layout.log(planned.name)
-        text = "\n".join([*(str(problem) for problem in errors(report.problems)), "", report.output])
+        text = "\n".join([*(str(problem) for problem in errors(result.problems)), "", result.output])
         write_atomically(path, text.encode("utf-8", errors="replace"))
+        return self._session.layout.relative(path)
 
 
 def _planned(task: Any) -> PlannedTask | None:

@@ -21,7 +21,7 @@ _NAME_AND_VALUE = re.compile(r"([^\s:]+)\s*:?\s?(.*?)\s*$")
 _CELL_MAGIC = re.compile(r"\s*%%\w+")
 
 
-class UnreadableSource(CourseError):  # noqa: N818  # it names a state, as the others in errors.py
+class UnreadableSource(CourseError):
     """A source that cannot be taken apart into cells.
 
     Attributes:

@@ -220,25 +220,30 @@ def _add_claims(needs: Mapping[str, _Needs], published: Mapping[str, Entry], mov
                 needs[other].excludes.add(module)
 
 
-def _hopeless(needs: Mapping[str, _Needs]) -> dict[str, tuple[str, ...]]:
+def _hopeless(needs: Mapping[str, _Needs]) -> dict[str, frozenset[str]]:
     """The modules that cannot move whatever the others do, each with what is in its way."""
-    held: dict[str, tuple[str, ...]] = {}
-    to_others: dict[str, tuple[str, ...]] = {}
+    held: dict[str, frozenset[str]] = {}
+    to_others: dict[str, frozenset[str]] = {}
     required_by: dict[str, list[str]] = defaultdict(list)
     for module, need in needs.items():
         for other in need.requires:
             required_by[other].append(module)
         if need.unmatched or need.unready:
-            held[module] = (*need.unready, *(need.unmatched - need.unready))
-            to_others[module] = (*need.unready, module) if need.unmatched else tuple(need.unready)
+            held[module] = frozenset(need.unready | need.unmatched)
+            to_others[module] = frozenset(need.unready | {module} if need.unmatched else need.unready)
     waiting = deque(held)
     while waiting:
         module = waiting.popleft()
         for other in required_by[module]:
             if other not in held:
-                held[other] = to_others[other] = to_others[module]
+                held[other] = to_others[other] = _reasons(to_others[module], other, module)
                 waiting.append(other)
     return held
+
+
+def _reasons(inherited: frozenset[str], module: str, through: str) -> frozenset[str]:
+    """What keeps a module back, inherited from one that it requires; it is never told to wait for itself."""
+    return inherited if module not in inherited else inherited - {module} or frozenset([through])
 
 
 def _follow(
@@ -246,24 +251,24 @@ def _follow(
     needs: Mapping[str, _Needs],
     moved: set[str],
     barred: Mapping[str, str],
-    held: Mapping[str, tuple[str, ...]],
-) -> tuple[set[str], tuple[str, ...]]:
+    held: Mapping[str, frozenset[str]],
+) -> tuple[set[str], frozenset[str]]:
     """Everything that has to move with a module, and what makes that impossible, if anything does."""
     together, waiting = {module}, [module]
     while waiting:
         current = waiting.pop()
         if current in held:
-            return together, held[current]
+            return together, _reasons(held[current], module, current)
         if current in barred:
-            return together, (barred[current],)
-        fresh = needs[current].requires - together - moved
-        together |= fresh
+            return together, frozenset([barred[current]])
+        fresh = sorted(needs[current].requires - together - moved)
+        together.update(fresh)
         waiting += fresh
-    for member in together:
-        for other in needs[member].excludes:
+    for member in sorted(together):
+        for other in sorted(needs[member].excludes):
             if other in together or other in moved:
-                return together, (member if member != module else other,)
-    return together, ()
+                return together, frozenset([member if member != module else other])
+    return together, frozenset()
 
 
 def _entries(
@@ -278,13 +283,15 @@ def _entries(
     return dict(standing())
 
 
-def _in_order(held: Mapping[str, Iterable[str]], order: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _in_order(held: Mapping[str, frozenset[str]], order: Sequence[str]) -> dict[str, tuple[str, ...]]:
     position = {module: index for index, module in enumerate(order)}
 
     def key(module: str) -> tuple[int, str]:
         return position.get(module, len(position)), module
 
-    return {module: tuple(sorted(held[module], key=key)) for module in sorted(held, key=key)}
+    # Many modules wait for the same few: their reasons are one set, and sorted once.
+    listed = {reasons: tuple(sorted(reasons, key=key)) for reasons in held.values()}
+    return {module: listed[held[module]] for module in sorted(held, key=key)}
 
 
 def _each_once(*sequences: Iterable[str]) -> Iterator[str]:

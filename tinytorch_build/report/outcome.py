@@ -23,7 +23,7 @@ class TaskReport:
         problems: what it found, also when it was up to date and found it in an earlier run.
         blocked_by: the failed tasks at the root, if it is blocked.
         notes: sentences for the user that are no problems.
-        output: what the code under test printed, if it failed.
+        log: path from the course's root of what the code under test printed, if it failed and printed.
     """
 
     outcome: Outcome
@@ -31,7 +31,7 @@ class TaskReport:
     problems: tuple[Problem, ...] = ()
     blocked_by: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    output: str = ""
+    log: str = ""
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {
@@ -41,6 +41,8 @@ class TaskReport:
         }
         if self.notes:
             data["notes"] = list(self.notes)
+        if self.log:
+            data["log"] = self.log
         return data
 
 
@@ -54,7 +56,7 @@ class ModuleReport:
     Attributes:
         outcome: passed, failed, blocked or not run.
         blocked_by: the modules at the root, if it is blocked.
-        published: whether the export that stands in staging now is the one in the package.
+        published: whether what stands in the package is what the source holds now.
         stages: the module's tasks.
     """
 
@@ -183,7 +185,11 @@ def _module_report(plan: Plan, name: str, tasks: Mapping[str, TaskReport], publi
     else:
         outcome = Outcome.PASSED
     others = tuple(blamed for blamed in blocked_by if blamed != name)
-    return ModuleReport(outcome, others, published, stages)
+    exported = not {stages[Stage.CONVERT].outcome, stages[Stage.EXPORT].outcome} & {
+        Outcome.FAILED,
+        Outcome.BLOCKED,
+    }
+    return ModuleReport(outcome, others, published and exported, stages)
 
 
 def blamed_module(task: PlannedTask) -> str | None:

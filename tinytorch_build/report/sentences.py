@@ -18,6 +18,12 @@ WORDS = {
 }
 
 
+def failures(task: PlannedTask, report: TaskReport) -> str:
+    """Every error of a failed task as a sentence with place and cure, and the path of its log."""
+    said = [failure(task, problem) for problem in errors(report.problems)]
+    return "\n".join([*said, f"    log  {report.log}"] if report.log else said)
+
+
 def failure(task: PlannedTask, problem: Problem) -> str:
     """A problem as the sentence that names its module or test file."""
     if task.stage in (Stage.CONVERT, Stage.EXPORT, Stage.IMPORT_CHECK):
@@ -83,11 +89,15 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
     if failed:
         yield f"Package validation requires these tests to pass: {', '.join(failed)}"
     yield _counts(report)
-    published = sum(module.published for module in report.modules.values())
-    if published == len(report.modules):
-        yield f"{package}/ holds all {published} modules as they are in the sources"
-    else:
-        yield f"{package}/ holds {published} of {len(report.modules)} modules as they are in the sources"
+    yield _standing(report, package)
+
+
+def _standing(report: Report, package: str) -> str:
+    """What the package holds now."""
+    if report.outcome is Outcome.FAILED:
+        return f"{package}/ holds what last passed together"
+    current = sum(module.published for module in report.modules.values())
+    return f"{package}/ holds {current} of {len(report.modules)} modules, as their sources are now"
 
 
 def _counts(report: Report) -> str:

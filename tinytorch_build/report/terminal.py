@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tinytorch_build.model import Outcome, Stage, errors
+from tinytorch_build.model import Outcome, Stage
 from tinytorch_build.plan import Plan, PlannedTask
 from tinytorch_build.report import sentences
 from tinytorch_build.report.outcome import Report, TaskReport
@@ -52,7 +52,7 @@ def display_for(stream: TextIO) -> Display:
 
 
 class Lines:
-    """One line an event; up-to-date tasks are only counted."""
+    """One line for each task that was executed; the others are summed up at the end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -65,11 +65,10 @@ class Lines:
         """A line comes when the task has finished."""
 
     def finished(self, task: PlannedTask, report: TaskReport) -> None:
-        if report.outcome is Outcome.UP_TO_DATE:
-            return
-        self.say(sentences.task_line(task, report))
-        for problem in errors(report.problems):
-            self.say(sentences.failure(task, problem))
+        if report.outcome in (Outcome.RAN, Outcome.FAILED):
+            self.say(sentences.task_line(task, report))
+        if report.outcome is Outcome.FAILED:
+            self.say(sentences.failures(task, report))
 
     def say(self, text: str) -> None:
         with self._mutex:
@@ -107,8 +106,8 @@ class LiveTable:
         with self._mutex:
             self._running.discard(task.name)
             self._reports[task.name] = report
-            for problem in errors(report.problems):
-                self._console.print(Text(plain(sentences.failure(task, problem)), style="red"))
+            if report.outcome is Outcome.FAILED:
+                self._console.print(Text(plain(sentences.failures(task, report)), style="red"))
             self._redraw()
 
     def say(self, text: str) -> None:

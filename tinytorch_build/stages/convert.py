@@ -37,7 +37,7 @@ def notebook_text(raw: bytes, source: str) -> str:
         if extension == ".ipynb":
             notebook = nbformat.reads(text, as_version=4)
         else:
-            # Without comment_magics=False jupytext takes the comment sign off lines such as `# copy the rows`.
+            # Otherwise jupytext takes the comment sign off lines such as `# copy the rows`.
             notebook = jupytext.reads(text, {"extension": extension, "comment_magics": False})
     return str(nbformat.writes(_canonical(cast("dict[str, Any]", notebook)), version=4)) + "\n"
 

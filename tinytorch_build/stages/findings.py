@@ -62,7 +62,7 @@ class Blame:
     origin: Place | None = None
 
     def note(self, failure: FailureKind = FailureKind.RAISED) -> str:
-        """` (raised in FILE:LINE)`, or ` (at FILE:LINE)` if nothing was raised; nothing if it is the very place."""
+        """` (raised in FILE:LINE)`, or ` (at FILE:LINE)` if nothing was raised; nothing if it is `place`."""
         word = "raised in" if failure is FailureKind.RAISED else "at"
         return f" ({word} {self.origin})" if self.origin else ""
 

@@ -43,7 +43,7 @@ def folder_digest(session: Session, folder: str) -> str:
 
 
 def custom_check_inputs(session: Session, module: CourseModule) -> dict[str, str]:
-    """The course's own checks, with the whole files that they stand in, and what they look at; if there are any."""
+    """The course's own checks, with the files that they stand in, and what they look at."""
     if not session.checks:
         return {}
     found = {"source": session.digests.of(session.layout.source(module))}

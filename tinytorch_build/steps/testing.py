@@ -120,7 +120,9 @@ def run_tests_of(
 
 def _nothing_tests_it(module: CourseModule, document: Document) -> Iterator[Problem]:
     """A module that only its import speaks for is published, but not in silence."""
-    inline = any(not cell.exported and cell.evaluated and _does_something(cell) for cell in document.code_cells)
+    inline = any(
+        not cell.exported and cell.evaluated and _does_something(cell) for cell in document.code_cells
+    )
     if not inline and not module.tests:
         yield Problem(
             "untested",

@@ -199,7 +199,7 @@ class Layer:
 
         Args:
             name: A valid attribute name that the layer does not use yet.
-            value: A NumPy array of numbers or booleans. The layer may replace it later by one of the same shape.
+            value: A NumPy array. The layer may replace it later by one of the same shape.
 
         Raises:
             ValueError: If the name is no identifier or is taken.
@@ -243,7 +243,7 @@ class Layer:
         """Write saved values into the parameters and buffers. Nothing is written if anything does not fit.
 
         Args:
-            state: Values by name, as `state_dict` gives them. They are copied, and converted to the dtype here.
+            state: Values by name, as `state_dict` gives them. They are copied, in the dtype of what they replace.
             strict: Whether the names must agree exactly. Shapes always must.
 
         Raises:
@@ -388,7 +388,7 @@ def _checked_length(name: str, value: object) -> int:
 class Linear(Layer):
     """The affine map y = x W + b over the last axis.
 
-    Weights start uniform with variance 1 / in_features (LeCun et al., Efficient BackProp, 1998), the bias at 0.
+    Weights start uniform with variance 1 / in_features (LeCun et al., Efficient BackProp, 1998), b at 0.
 
     Args:
         in_features: Length of the input's last axis.

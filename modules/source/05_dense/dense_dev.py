@@ -322,7 +322,7 @@ def fill_constant(parameter: Parameter, value: float) -> Parameter:
 
 
 def fill_zeros(parameter: Parameter) -> Parameter:
-    """Overwrite a parameter of any shape with zeros, and return it. Good for biases, fatal for weights."""
+    """Overwrite a parameter of any shape with zeros, and return it. Right for biases, fatal for weights."""
     return fill_constant(parameter, 0.0)
 
 
@@ -388,7 +388,7 @@ class MLP(Layer):
 
     Args:
         sizes: Widths from input to output, at least two.
-        activation: A function from tensor to tensor, or a layer, applied after every linear layer but the last.
+        activation: A function from tensor to tensor, or a layer; follows every linear layer but the last.
         dropout: Probability that a hidden unit is dropped while training, at least 0 and below 1.
         bias: Whether the linear layers have a bias (at first 0).
         initialise: Overwrites a weight, called as `initialise(weight, rng=generator)`.
@@ -444,7 +444,8 @@ class MLP(Layer):
         """
         for linear in self.linears[:-1]:
             x = self.dropout(self.activation(linear(x)))
-        return self.linears[-1](x)  # type: ignore[no-any-return]  # layers may return anything
+        scores: Tensor = self.linears[-1](x)
+        return scores
 
     def _describe(self) -> str:
         return ", ".join(str(size) for size in self.sizes)

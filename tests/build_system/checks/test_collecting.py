@@ -33,7 +33,8 @@ def said(text: str) -> list[str]:
 )
 def test_a_test_that_another_one_replaces(text: str, place: int, name: str, first: int) -> None:
     assert said(text) == [
-        f"{PATH}:{place}: `{name}` is defined here again, so the one in line {first} never runs [overwritten-test]\n"
+        f"{PATH}:{place}: `{name}` is defined here again, so the one in line {first} never runs "
+        f"[overwritten-test]\n"
         "  cure: give one of them another name"
     ]
 
@@ -64,7 +65,8 @@ def test_a_file_without_tests(text: str) -> None:
 
 COLLECTED = [
     "def test_a(): ...\ndef test_b(): ...\n",
-    "import unittest\nclass Layers(unittest.TestCase):\n    def __init__(self, name):\n        super().__init__(name)\n"
+    "import unittest\nclass Layers(unittest.TestCase):\n    def __init__(self, name):\n        "
+    "super().__init__(name)\n"
     "    def test_a(self): ...\n",
     "class Shared:\n    def test_a(self): ...\nclass TestA(Shared): ...\n",
     "class TestA:\n    def test_a(self): ...\nclass TestB:\n    def test_a(self): ...\n",

@@ -85,7 +85,8 @@ def test_an_import_of_a_later_module() -> None:
 )
 def test_an_import_of_no_module(code: str, dotted: str, cure: str) -> None:
     assert said(code) == [
-        f"{SOURCE}:11: {UNSATISFIED} {dotted}, which is no module of the course [unknown-module]\n  cure: {cure}"
+        f"{SOURCE}:11: {UNSATISFIED} {dotted}, which is no module of the course [unknown-module]\n  "
+        f"cure: {cure}"
     ]
 
 
@@ -133,7 +134,8 @@ def test_an_import_from_the_root(code: str, what: str, cure: str) -> None:
 )
 def test_a_module_that_imports_itself(code: str, what: str) -> None:
     assert said(code) == [
-        f"{SOURCE}:11: {UNSATISFIED} {what} [circular-import]\n  cure: use the name as it is, without an import"
+        f"{SOURCE}:11: {UNSATISFIED} {what} [circular-import]\n  cure: use the name as it is, without "
+        f"an import"
     ]
 
 
@@ -171,7 +173,8 @@ def unused(text: str, manifest: Manifest) -> list[Problem]:
 def test_a_declared_module_that_no_cell_imports() -> None:
     text = f"{TOP}{EXPORT}x = 1\n"
     assert [str(problem) for problem in unused(text, course())] == [
-        "modules.toml:20: warning: layers declares tensor, but no cell of it imports tensor [unused-dependency]\n"
+        "modules.toml:20: warning: layers declares tensor, but no cell of it imports tensor "
+        "[unused-dependency]\n"
         '  cure: take "tensor" out of depends of [modules.layers]'
     ]
 
@@ -190,7 +193,8 @@ def test_all_modules_may_be_declared_and_not_imported() -> None:
 def test_a_version_that_is_not_met(constraint: str) -> None:
     manifest = course(depends=(Dependency("tensor", constraint),))
     assert after(GOOD, manifest) == [
-        f"modules.toml:20: Module dependencies not satisfied: layers needs tensor{constraint}, and tensor has "
+        f"modules.toml:20: Module dependencies not satisfied: layers needs tensor{constraint}, and "
+        f"tensor has "
         "version 1.0.0 [version-constraint]\n"
         "  cure: change the constraint in depends of [modules.layers], or the version"
     ]

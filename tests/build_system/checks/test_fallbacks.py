@@ -36,7 +36,8 @@ def hidden(code: str) -> list[str]:
 )
 def test_a_fallback(code: str, name: str) -> None:
     assert hidden(code) == [
-        f"{SOURCE}:11: the code runs on without {name} if it cannot be imported, and hides that it is missing "
+        f"{SOURCE}:11: the code runs on without {name} if it cannot be imported, and hides that it is "
+        f"missing "
         f"[hidden-import-error]\n  cure: import {name} plainly, and let a missing module be an error"
     ]
 

@@ -50,15 +50,15 @@ def test_no_file() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
-        ("return a * a", "return a + a", 13, "the export holds other code than this exported cell"),
+        ("return a * a", "return a + a", 14, "the export holds other code than this exported cell"),
         (
             "from .tensor import",
             "from .dense import",
             6,
             "the export holds other code than this exported cell",
         ),
-        ("\n\nLAST = 1", "", 17, "the export does not hold the code from here on"),
-        ("\n    return a * a", " ...", 13, "the export holds other code than this exported cell"),
+        ("\n\nLAST = 1", "", 18, "the export does not hold the code from here on"),
+        ("\n    return a * a", " ...", 14, "the export holds other code than this exported cell"),
     ],
 )
 def test_lost_or_changed_code(old: str, new: str, line: int, said: str) -> None:
@@ -85,11 +85,12 @@ def test_an_export_that_is_no_python() -> None:
 
 def test_a_source_that_is_no_python() -> None:
     export = exported(CODE)
-    broken = replace(export.document.cells[1], source="x = (")
+    broken = replace(export.document.cells[1], source="#| export\nx = (")
     document = replace(export.document, cells=(broken,))
     found = check_fidelity(course(), export.module, document, "x = (1)\n")
     assert [str(problem) for problem in found] == [
-        f"{SOURCE}: an exported cell is not valid Python: '(' was never closed [export-differs]\n  cure: {CURE}"
+        f"{SOURCE}: an exported cell is not valid Python: '(' was never closed [export-differs]\n  "
+        f"cure: {CURE}"
     ]
 
 

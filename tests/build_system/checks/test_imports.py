@@ -60,22 +60,26 @@ def test_allowed_imports_pass(text: str) -> None:
 def test_an_undeclared_module(text: str) -> None:
     line = text.count("\n")
     assert said(text) == [
-        f"{PATH}:{line}: Module dependencies not satisfied: a test of layers imports setup, which it does not declare "
-        '[undeclared-import]\n  cure: add "setup" to depends of [modules.layers] in modules.toml, or move the test '
+        f"{PATH}:{line}: Module dependencies not satisfied: a test of layers imports setup, which it "
+        f"does not declare "
+        '[undeclared-import]\n  cure: add "setup" to depends of [modules.layers] in modules.toml, or '
+        "move the test "
         "into tests/integration"
     ]
 
 
 def test_a_later_module() -> None:
     assert said("import demo.core.dense\n") == [
-        f"{PATH}:1: Module dependencies not satisfied: a test of layers imports dense, which comes later in the "
+        f"{PATH}:1: Module dependencies not satisfied: a test of layers imports dense, which comes "
+        f"later in the "
         "course [undeclared-import]\n  cure: move the test into tests/integration, or do without dense"
     ]
 
 
 def test_an_unknown_module() -> None:
     assert said("from demo.core.tensr import Tensor\n", "tests/integration/test_x.py") == [
-        f"{PATH}:1: Module dependencies not satisfied: tests/integration/test_x.py imports demo.core.tensr, which "
+        f"{PATH}:1: Module dependencies not satisfied: tests/integration/test_x.py imports "
+        f"demo.core.tensr, which "
         "is no module of the course [unknown-module]\n  cure: did you mean `demo.core.tensor`?"
     ]
 

@@ -12,7 +12,10 @@ from tinytorch_build.checks.export import ExportUnderCheck
 from tinytorch_build.checks.lint import RuffError, compiles, names_are_sound, oldest_python
 from tinytorch_build.model import Package
 
-USUAL = "define or import it in an exported cell; a helper or an import in a cell without `#| export` is the usual reason"
+USUAL = (
+    "define or import it in an exported cell; a helper or an import in a cell without `#| export` "
+    "is the usual reason"
+)
 
 
 def said(text: str) -> list[str]:
@@ -42,7 +45,8 @@ def test_an_undefined_name_that_another_cell_defines(cell: str, name: str) -> No
     text = f"{GOOD}{cell}\n{EXPORT}def f():\n    return {name}\n"
     line = {"np": 10, "numpy": 10, "helper": 11, "scale": 11}[name]
     assert said(text) == [
-        f"{SOURCE}:{12 + cell.count(chr(10)) + 1}: `{name}` is not defined in the exported cells [undefined-name]\n"
+        f"{SOURCE}:{12 + cell.count(chr(10)) + 1}: `{name}` is not defined in the exported cells "
+        f"[undefined-name]\n"
         f"  cure: line {line} defines it in a cell that is not exported: write `#| export` as its first line"
     ]
 
@@ -61,8 +65,9 @@ def test_an_undefined_name_in_all() -> None:
 
 
 def test_a_name_that_is_defined_twice() -> None:
-    assert said(f"{GOOD}{EXPORT}import os\n\n\ndef f(os): ...\n\n\n# %%\n1\n\n{EXPORT}def f(): ...\n") == [
-        f"{SOURCE}:22: `f` is defined again, so the first definition from line 14 is never used [redefined-name]\n"
+    assert said(f"{GOOD}{EXPORT}import os\n\n\ndef f(): ...\n\n\n# %%\n1\n\n{EXPORT}def f(): ...\n") == [
+        f"{SOURCE}:22: `f` is defined again, so the first definition from line 14 is never used "
+        f"[redefined-name]\n"
         "  cure: take one of them out, or rename it"
     ]
 
@@ -76,8 +81,10 @@ def test_a_star_import() -> None:
 
 def test_a_late_future_import_does_not_compile() -> None:
     assert after(f"{GOOD}{EXPORT}from __future__ import annotations\n") == [
-        f"{SOURCE}:11: the export does not compile: from __future__ imports must occur at the beginning of the "
-        "file [does-not-compile]\n  cure: move the `from __future__` import to the top of the first exported cell"
+        f"{SOURCE}:11: the export does not compile: from __future__ imports must occur at the "
+        f"beginning of the "
+        "file [does-not-compile]\n  cure: move the `from __future__` import to the top of the first "
+        "exported cell"
     ]
 
 
@@ -100,7 +107,8 @@ def test_syntax_that_the_oldest_supported_python_does_not_know() -> None:
     assert compiles(export) == []
     (problem,) = names_are_sound(export)
     assert str(problem) == (
-        f"{SOURCE}:11: ruff cannot read the export: Cannot use `match` statement on Python 3.8 (syntax was added "
+        f"{SOURCE}:11: ruff cannot read the export: Cannot use `match` statement on Python 3.8 "
+        f"(syntax was added "
         "in Python 3.10) [invalid-syntax]"
     )
 

@@ -26,20 +26,23 @@ def test_promised_names_that_are_defined(code: str) -> None:
     assert provides_what_it_promises(exported(f"{GOOD}{EXPORT}{code}\n", course(provides=("Layer",)))) == []
 
 
+DEFINE = "define it in an exported cell, or take it out of provides of [modules.layers]"
+
+
 @pytest.mark.parametrize(
     ("code", "cure"),
     [
-        ("x = 1", "define it in an exported cell, or take it out of provides of [modules.layers]"),
-        ("from demo.core.tensor import Layer", "define it in an exported cell, or take it out of provides of "
-         "[modules.layers]"),
-        ("def f():\n    Layer = 1", "define it in an exported cell, or take it out of provides of [modules.layers]"),
-        ("x = [Layer for Layer in ()]", "define it in an exported cell, or take it out of provides of "
-         "[modules.layers]"),
+        ("x = 1", DEFINE),
+        ("from demo.core.tensor import Layer", DEFINE),
+        ("def f():\n    Layer = 1", DEFINE),
+        ("x = [Layer for Layer in ()]", DEFINE),
         ("class Layers: ...", "did you mean `Layers`?"),
-        ("x = 1\n\n# %%\nclass Layer: ...", "line 14 defines it in a cell that is not exported: write `#| export` "
-         "as its first line"),
+        (
+            "x = 1\n\n# %%\nclass Layer: ...",
+            "line 14 defines it in a cell that is not exported: write `#| export` as its first line",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_promised_name_that_is_missing(code: str, cure: str) -> None:
     export = exported(f"{GOOD}{EXPORT}{code}\n", course(provides=("Layer",)))
     assert [str(problem) for problem in provides_what_it_promises(export)] == [
@@ -58,9 +61,9 @@ def test_a_name_that_another_module_exports() -> None:
 
 
 def test_missing_docstrings() -> None:
-    text = f"{GOOD}{EXPORT}def f(): ...\n\n\n@property\ndef g():\n    return 1\n\n\ndef _h(): ...\n\n\nclass A:\n    x = 1\n"
+    code = "def f(): ...\n\n\n@property\ndef g():\n    return 1\n\n\ndef _h(): ...\n\n\nclass A:\n    x = 1\n"
     cure = "cure: say in a docstring what it is for"
-    assert after(text) == [
+    assert after(f"{GOOD}{EXPORT}{code}") == [
         f"{SOURCE}:11: warning: `f` has no docstring [missing-docstring]\n  {cure}",
         f"{SOURCE}:15: warning: `g` has no docstring [missing-docstring]\n  {cure}",
         f"{SOURCE}:22: warning: `A` has no docstring [missing-docstring]\n  {cure}",

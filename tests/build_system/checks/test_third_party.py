@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.build_system.checks.samples import EXPORT, GOOD, SOURCE, after, course
-from tinytorch_build.checks.third_party import third_party_imports_are_declared  # noqa: F401
 from tinytorch_build.model import Package
 
 
-def install(folder: Path, name: str, version: str, files: Mapping[str, str], top_level: str = "") -> None:
+def install(folder: Path, name: str, version: str, files: Sequence[str], top_level: str = "") -> None:
     """A distribution as pip leaves it."""
+    for path in files:
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).touch()
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
@@ -25,8 +27,8 @@ def install(folder: Path, name: str, version: str, files: Mapping[str, str], top
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(tmp_path))
-    install(tmp_path, "Course-Plots", "1.5", {"plots/__init__.py": "", "drawing.py": "", "fast.abi3.so": ""})
-    install(tmp_path, "course-tables", "2.0", {"tables/__init__.py": ""}, "tabular\n_tabular\n")
+    install(tmp_path, "Course-Plots", "1.5", ["plots/__init__.py", "drawing.py", "fast.abi3.so"])
+    install(tmp_path, "course-tables", "2.0", ["tables/__init__.py"], "tabular\n_tabular\n")
     return tmp_path
 
 
@@ -63,7 +65,8 @@ def test_declared_imports_pass(code: str, requirement: str) -> None:
 )
 def test_an_import_that_is_not_declared(code: str, name: str) -> None:
     assert said(code, "packaging") == [
-        f"{SOURCE}:11: layers imports {name}, neither of the standard library nor a dependency of the package "
+        f"{SOURCE}:11: layers imports {name}, neither of the standard library nor a dependency of the "
+        f"package "
         "[third-party-import]\n"
         "  cure: do without it, or add its distribution to dependencies of [package] in modules.toml"
     ]
@@ -86,7 +89,8 @@ def test_an_import_that_a_missing_distribution_may_bring() -> None:
     assert said("import plots", "no-such-thing>=1", "packaging", "nor-this") == [
         f"{SOURCE}:11: layers imports plots, which no installed dependency of the package brings "
         "[third-party-import]\n"
-        "  cure: install no-such-thing, nor-this, or add the distribution of plots to dependencies of [package] "
+        "  cure: install no-such-thing, nor-this, or add the distribution of plots to dependencies "
+        "of [package] "
         "in modules.toml"
     ]
 
@@ -94,7 +98,8 @@ def test_an_import_that_a_missing_distribution_may_bring() -> None:
 @pytest.mark.usefixtures("environment")
 def test_an_installed_version_that_does_not_do() -> None:
     assert said("import plots", "course-plots>=2") == [
-        f"{SOURCE}:11: layers imports course-plots, whose installed version 1.5 is not >=2 as the package asks "
+        f"{SOURCE}:11: layers imports course-plots, whose installed version 1.5 is not >=2 as the "
+        f"package asks "
         '[third-party-import]\n  cure: run `python -m pip install "course-plots>=2"`'
     ]
 

@@ -1,4 +1,4 @@
-"""What a fault in one module does to the run, to the other modules, and to the package: nothing to the last."""
+"""What a fault in one module does to the run and to the other modules; to the package, nothing."""
 
 from __future__ import annotations
 

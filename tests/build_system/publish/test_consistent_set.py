@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
@@ -194,7 +195,7 @@ def every_choice(
                 yield frozenset(moved), chosen
 
 
-@settings(derandomize=True, max_examples=400, deadline=None)
+@settings(derandomize=True, max_examples=int(os.environ.get('N','150')), deadline=None)
 @given(situations())
 def test_the_choice_is_consistent_and_no_more_could_be_taken(
     situation: tuple[dict[str, Entry], dict[str, Entry], list[str]],
@@ -214,7 +215,7 @@ def test_the_choice_is_consistent_and_no_more_could_be_taken(
     assert all(module not in reasons for module, reasons in chosen.held.items())
 
 
-@settings(derandomize=True, max_examples=400, deadline=None)
+@settings(derandomize=True, max_examples=int(os.environ.get('N','150')), deadline=None)
 @given(situations())
 def test_sound_entries_are_consistent_and_no_more_are(
     situation: tuple[dict[str, Entry], dict[str, Entry], list[str]],

@@ -31,7 +31,6 @@ def test_lines_show_events_and_cures() -> None:
         "Module a export validation failed: it is \\x1b[31mwrong\\x00",
         "    at   a.py:3  [syntax]",
         "    cure mend it",
-        "b                        import-check  blocked by convert:a",
     ]
 
 
