@@ -98,6 +98,7 @@ class ImportCheckStep(GateStep, ModuleStep):
         manifest, module = self.session.manifest, self.module
         return {
             "export": self.session.export_digest(module),
+            "code cells": self.session.cells(module).code,  # the imports of inline cells are checked, too
             "exports of what it needs": self.session.closure_digest(module),
             "declaration": declaration_digest(self.session, module),
             **custom_check_inputs(self.session, module),

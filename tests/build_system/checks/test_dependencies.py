@@ -194,8 +194,7 @@ def test_a_version_that_is_not_met(constraint: str) -> None:
     manifest = course(depends=(Dependency("tensor", constraint),))
     assert after(GOOD, manifest) == [
         f"modules.toml:20: Module dependencies not satisfied: layers needs tensor{constraint}, and "
-        f"tensor has "
-        "version 1.0.0 [version-constraint]\n"
+        f"tensor has version 1.0.0 [version-constraint]\n"
         "  cure: change the constraint in depends of [modules.layers], or the version"
     ]
 

@@ -37,8 +37,7 @@ def hidden(code: str) -> list[str]:
 def test_a_fallback(code: str, name: str) -> None:
     assert hidden(code) == [
         f"{SOURCE}:11: the code runs on without {name} if it cannot be imported, and hides that it is "
-        f"missing "
-        f"[hidden-import-error]\n  cure: import {name} plainly, and let a missing module be an error"
+        f"missing [hidden-import-error]\n  cure: import {name} plainly, and let a missing module be an error"
     ]
 
 

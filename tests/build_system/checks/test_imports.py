@@ -63,8 +63,7 @@ def test_an_undeclared_module(text: str) -> None:
         f"{PATH}:{line}: Module dependencies not satisfied: a test of layers imports setup, which it "
         f"does not declare "
         '[undeclared-import]\n  cure: add "setup" to depends of [modules.layers] in modules.toml, or '
-        "move the test "
-        "into tests/integration"
+        "move the test into tests/integration"
     ]
 
 

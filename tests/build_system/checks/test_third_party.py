@@ -66,8 +66,7 @@ def test_declared_imports_pass(code: str, requirement: str) -> None:
 def test_an_import_that_is_not_declared(code: str, name: str) -> None:
     assert said(code, "packaging") == [
         f"{SOURCE}:11: layers imports {name}, neither of the standard library nor a dependency of the "
-        f"package "
-        "[third-party-import]\n"
+        f"package [third-party-import]\n"
         "  cure: do without it, or add its distribution to dependencies of [package] in modules.toml"
     ]
 
@@ -90,8 +89,7 @@ def test_an_import_that_a_missing_distribution_may_bring() -> None:
         f"{SOURCE}:11: layers imports plots, which no installed dependency of the package brings "
         "[third-party-import]\n"
         "  cure: install no-such-thing, nor-this, or add the distribution of plots to dependencies "
-        "of [package] "
-        "in modules.toml"
+        "of [package] in modules.toml"
     ]
 
 
@@ -99,8 +97,7 @@ def test_an_import_that_a_missing_distribution_may_bring() -> None:
 def test_an_installed_version_that_does_not_do() -> None:
     assert said("import plots", "course-plots>=2") == [
         f"{SOURCE}:11: layers imports course-plots, whose installed version 1.5 is not >=2 as the "
-        f"package asks "
-        '[third-party-import]\n  cure: run `python -m pip install "course-plots>=2"`'
+        f'package asks [third-party-import]\n  cure: run `python -m pip install "course-plots>=2"`'
     ]
 
 

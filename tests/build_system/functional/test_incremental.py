@@ -55,7 +55,7 @@ def test_prose_edit_converts_and_stops_there(course: GeometryCourse) -> None:
 def test_edit_of_an_inline_test_cell_tests_that_module(course: GeometryCourse) -> None:
     course.edit("lessons/01_shapes/shapes_dev.py", "Square(2).side == 2", "Square(7).side == 7")
     course.run()
-    assert course.ran() == {"convert:shapes", "test:shapes", "publish:shapes"}
+    assert course.ran() == {"convert:shapes", "import-check:shapes", "test:shapes", "publish:shapes"}
 
 
 def test_edit_of_an_exported_cell_runs_it_and_its_dependents(course: GeometryCourse) -> None:
