@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -78,6 +79,9 @@ def for_course(
 
 def doit_config(layout: Layout) -> dict[str, Any]:
     """How doit runs a course: to the end, in threads, with our database and reporter."""
+    # Python 3.11 fills this table without a lock, so two threads that ask first get half of it; ruff's
+    # finder is one that asks. The tasks run in threads, so it is filled before there are any.
+    sysconfig.get_config_vars()
     return {
         "backend": "course",
         "dep_file": str(layout.database),

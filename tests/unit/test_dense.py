@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -170,9 +171,7 @@ def test_mlp_is_the_composition_of_its_layers(sizes: list[int], batch: int) -> N
         if position < len(sizes) - 2:
             expected = np.where(expected > 0, expected, 0)
     np.testing.assert_allclose(mlp(Tensor(x)).numpy(), expected, rtol=1e-4, atol=1e-5)
-    assert sum(p.size for p in mlp.parameters()) == sum(
-        (n + 1) * m for n, m in zip(sizes[:-1], sizes[1:], strict=True)
-    )
+    assert sum(p.size for p in mlp.parameters()) == sum((n + 1) * m for n, m in pairwise(sizes))
 
 
 def test_mlp_takes_any_activation_and_initialiser() -> None:

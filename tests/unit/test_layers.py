@@ -160,7 +160,7 @@ def test_loaded_values_take_the_dtype_here_unless_they_would_lose_their_kind() -
     scale.load_state_dict({"factor": Tensor(np.array(3.0)), "calls": np.array(7, dtype=np.int32)})
     assert scale.factor.dtype == np.float32
     assert scale.calls.dtype == np.array(0).dtype
-    with pytest.raises(ValueError, match="calls: dtype int.* expected, found float64"):
+    with pytest.raises(ValueError, match=r"calls: dtype int.* expected, found float64"):
         scale.load_state_dict({"factor": np.array(3.0), "calls": np.array(7.5)})
 
 

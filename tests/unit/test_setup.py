@@ -5,6 +5,7 @@ import platform
 import sys
 from dataclasses import FrozenInstanceError
 from importlib import metadata
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_stages_stand_in_the_order_of_pep_440(numbers: list[int]) -> None:
         ".post2",
     ]
     versions = [parse_version(release + suffix) for suffix in suffixes]
-    assert all(before < after for before, after in zip(versions, versions[1:], strict=False))
+    assert all(before < after for before, after in pairwise(versions))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_a_local_label_is_not_older_and_an_epoch_is_newer() -> None:
     assert parse_version("1!0.1") > parse_version("99.0")
 
 
-@pytest.mark.parametrize("text", ["", "latest", "1..2", "1.x", "1.0 beta!", ">=1.0", "1.0+", "٣.١"])
+@pytest.mark.parametrize("text", ["", "latest", "1..2", "1.x", "1.0 beta!", ">=1.0", "1.0+", "\u0663.\u0661"])
 def test_text_that_is_no_version_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"a version looks like '1\.26\.4'"):
         parse_version(text)

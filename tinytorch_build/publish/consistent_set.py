@@ -290,7 +290,7 @@ def _in_order(held: Mapping[str, frozenset[str]], order: Sequence[str]) -> dict[
         return position.get(module, len(position)), module
 
     # Many modules wait for the same few: their reasons are one set, and sorted once.
-    listed = {reasons: tuple(sorted(reasons, key=key)) for reasons in held.values()}
+    listed = {reasons: tuple(sorted(reasons, key=key)) for reasons in set(held.values())}
     return {module: listed[held[module]] for module in sorted(held, key=key)}
 
 

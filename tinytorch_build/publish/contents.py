@@ -81,7 +81,7 @@ def included_files(
         fault = _fault(folder, folder / path)
         if fault:
             message, cure = fault
-            problems.append(_problem(message, shown, cure))
+            problems.append(_problem(message, ascii(shown)[1:-1] if not shown.isprintable() else shown, cure))
         else:
             files[path] = PackageFile(digests.of(folder / path), folder / path)
     problems += _clashes(package.include, files, entries)
@@ -129,6 +129,8 @@ def _paths(folder: Path) -> Iterator[str]:
 
 def _fault(folder: Path, path: Path) -> tuple[str, str] | None:
     """Why a path cannot be included, and the cure; None if it can."""
+    if not path.name.isprintable():
+        return "An included file has a name with characters that cannot be shown", "rename it"
     if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
         return None
     if path.is_symlink():

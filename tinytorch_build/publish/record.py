@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping, MutableMapping
@@ -96,12 +97,21 @@ def _table(entry: Entry) -> dict[str, Any]:
 class _Encoder(toml.TomlEncoder):  # type: ignore[type-arg]  # the stub makes a generic of a class that is none
     """toml's own encoder, with lists broken into lines that people and `git diff` can read."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.dump_funcs[str] = _quoted  # toml 0.10.2 spoils strings with control characters, or fails on them
+
     def dump_list(self, v: Any) -> str:
         items = [str(self.dump_value(item)) for item in v]
         line = f"[{', '.join(items)}]"
         if len(line) < _LINE_LENGTH - len("tested-with = "):
             return line
         return "".join(["[\n", *(f"    {item},\n" for item in items), "]"])
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string: what JSON makes of a text, except that TOML wants the delete character escaped too."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def parse_record(text: str) -> Record:

@@ -58,11 +58,14 @@ def _canonical_cell(cell: dict[str, Any], seen: Counter[str]) -> dict[str, Any]:
     metadata = {
         key: value for key, value in cell["metadata"].items() if key not in ("execution", "collapsed")
     }
+    source = cell["source"].rstrip(
+        "\n"
+    )  # jupytext keeps blank lines that happen to stand before the next cell
     canonical = {
         "cell_type": cell["cell_type"],
-        "id": _cell_id(cell["cell_type"], cell["source"], seen),
+        "id": _cell_id(cell["cell_type"], source, seen),
         "metadata": metadata,
-        "source": cell["source"],
+        "source": source,
     }
     if cell["cell_type"] == "code":
         canonical |= {"execution_count": None, "outputs": []}

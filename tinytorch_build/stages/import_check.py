@@ -105,7 +105,8 @@ def _printed(request: ImportRequest, facts: ImportFacts, output: str) -> Iterato
         return
     said = facts.printed or Said(output, ())
     found = blame(said.frames, in_file(request.source), request.locate)
-    if found.place and found.place.file != request.source:
+    where = found.origin or found.place
+    if where and where.file != request.source:
         return  # another module prints: its own check says so
     yield Problem(
         "import-prints",

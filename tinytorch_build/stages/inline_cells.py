@@ -71,7 +71,8 @@ def _failed(request: CellsRequest, failure: Failure) -> Problem:
         check, (message, cure) = "dependency-not-satisfied", unmet
     elif failure.kind is FailureKind.RAISED:
         check = "inline-cell"
-        message = f"{first_line(str(failure.error))}, at `{found.text}`"
+        text = found.text or _text_at(request, found.place.line if found.place else 0)
+        message = f"{first_line(str(failure.error))}, at `{text}`"
     else:
         check, cure = f"inline-cell-{failure.kind}", cure_for(failure, "test-seconds")
         at = f", at `{found.text}`" if found.text else ""

@@ -1,4 +1,4 @@
-"""Shutting a worker in: it may write into its own folder only, and signal none but its own processes.
+"""Shutting a worker in: it writes into its own folder only, and has no hold on processes but its own.
 
 Linux offers this to every process by Landlock (https://docs.kernel.org/userspace-api/landlock.html), without
 privileges. Where it is missing, a worker is not confined, and other guards notice what it did: digests of
@@ -22,6 +22,9 @@ CREATE_RULESET, ADD_RULE, RESTRICT_SELF = (
 CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1
 PR_SET_NO_NEW_PRIVS = 38
+CAPABILITY_VERSION = 0x20080522
+READING_OTHERS = 1 << 19 | 1 << 21 | 1 << 38
+"""CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_PERFMON: with them, root reads the environment of every process."""
 
 WRITE_FILE = 1 << 1
 IN_FOLDERS = sum(1 << bit for bit in range(4, 13))  # remove and make: folders, files, sockets, links, devices
@@ -53,6 +56,7 @@ def confine(folder: Path) -> bool:
     try:
         for path, allowed in _exceptions(folder, rights):
             _allow(ruleset, path, allowed)
+        _drop_capabilities(READING_OTHERS)
         ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         return _call(RESTRICT_SELF, ruleset, 0) == 0
     finally:
@@ -93,6 +97,19 @@ def _allow(ruleset: int, path: str, allowed: int) -> None:
         _call(ADD_RULE, ruleset, RULE_PATH_BENEATH, rule, 0)
     finally:
         os.close(descriptor)
+
+
+def _drop_capabilities(dropped: int) -> None:
+    """Give up some capabilities, which root alone has."""
+    library = ctypes.CDLL(None)
+    header = struct.pack("=Ii", CAPABILITY_VERSION, 0)
+    data = ctypes.create_string_buffer(24)
+    if library.capget(header, data) != 0:
+        return
+    # Two groups of effective, permitted, inheritable: the lower and the upper 32 capabilities.
+    words = struct.unpack("=6I", data.raw)
+    kept = [word & ~(dropped >> (0 if index < 3 else 32) & 0xFFFFFFFF) for index, word in enumerate(words)]
+    library.capset(header, struct.pack("=6I", *kept))
 
 
 def _call(number: int, *arguments: int | bytes | None) -> int:

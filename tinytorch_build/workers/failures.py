@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import linecache
 import os
 import re
@@ -16,7 +17,8 @@ from tinytorch_build.workers.job import Failure, FailureKind, Frame, RaisedError
 MAX_FRAMES = 60
 MAX_MESSAGE = 10_000
 BUILD_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
-"""Frames of our own code are none of the user's business."""
+IMPORT_FOLDER = str(Path(importlib.__file__).parent) + os.sep
+"""Frames of our own code, and of Python's import system, are none of the user's business."""
 
 _TRACE_LINE = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 
@@ -95,17 +97,18 @@ def _traceback_frames(trace: TracebackType | None) -> Iterator[Frame]:
 
 def is_machinery(file: str) -> bool:
     """Whether a file is part of the build or of Python's import system."""
-    return file.startswith((BUILD_FOLDER, "<frozen importlib"))
+    return file.startswith((BUILD_FOLDER, IMPORT_FOLDER, "<frozen importlib"))
 
 
 def frames_of_crash(trace: str) -> tuple[Frame, ...]:
     """The frames that `faulthandler` wrote at a crash, or when asked where the process is; innermost last."""
-    found = [
-        Frame(match["file"], int(match["line"]), match["function"])
-        for match in _TRACE_LINE.finditer(trace)
-        if not is_machinery(match["file"])
-    ]
-    return tuple(reversed(found))
+    found: list[Frame] = []
+    for match in reversed(list(_TRACE_LINE.finditer(trace))):
+        if match["file"].startswith(BUILD_FOLDER):
+            found.clear()  # what lies further out is how the server came here
+        elif not is_machinery(match["file"]):
+            found.append(Frame(match["file"], int(match["line"]), match["function"]))
+    return tuple(found)
 
 
 def failure_of_exit(status: int, trace: str) -> Failure:

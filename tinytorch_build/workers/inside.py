@@ -40,12 +40,13 @@ def work(order: Order, folder: Path, result: int, trace: int) -> NoReturn:
     _prepare(order, folder, trace)
     speak_through(speaker)
     delivery = _call(order)
+    packed = _packed(delivery)
     if delivery.failure is None:
         speaker.announce(Activity("its exit handlers"))
         _run_exit_handlers()
     if os.getpid() == mine:  # a copy that course code made of the process may come along here too
         _flush()
-        speaker.deliver(_packed(delivery))
+        speaker.deliver(packed)
     os._exit(0)
 
 

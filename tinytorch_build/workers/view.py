@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.abc
 import importlib.machinery
@@ -102,26 +103,30 @@ class ViewFinder(importlib.abc.MetaPathFinder):
         is_package = fullname in view.packages
         staged = view.modules.get(fullname)
         if staged is None and not is_package:
-            raise ModuleNotFoundError("; ".join(view.refusal(fullname)), name=fullname)
+            raise refused(view, fullname)
         origin = (
             staged.path if staged else f"<{fullname.replace('.', '/')}/__init__.py as {view.owner} sees it>"
         )
-        text = view.init if fullname == view.package else ""
         spec = importlib.machinery.ModuleSpec(
-            fullname, ViewLoader(origin, staged, text, is_package), origin=origin, is_package=is_package
+            fullname, ViewLoader(view, staged, origin, is_package), origin=origin, is_package=is_package
         )
         spec.has_location = staged is not None
         return spec
 
 
+def refused(view: View, dotted: str) -> ModuleNotFoundError:
+    """The exception for a name of the package that cannot be imported."""
+    return ModuleNotFoundError("; ".join(view.refusal(dotted)), name=dotted)
+
+
 class ViewLoader(importlib.abc.InspectLoader):
     """Compiles one module from bytes whose digest it has checked; a `.pyc` is neither read nor written."""
 
-    def __init__(self, origin: str, staged: StagedModule | None, text: str, is_package: bool) -> None:
+    def __init__(self, view: View, staged: StagedModule | None, origin: str, is_package: bool) -> None:
+        self._view = view
+        self._staged = staged
         self._origin = origin
         self._is_package = is_package
-        self._staged = staged
-        self._text = text
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         """Leave the making of the module object to Python."""
@@ -137,7 +142,7 @@ class ViewLoader(importlib.abc.InspectLoader):
             ImportError: the file is not what it was when the view was made.
         """
         if self._staged is None:
-            return self._text
+            return self._view.init if fullname == self._view.package else ""
         try:
             data = Path(self._staged.path).read_bytes()
         except OSError as error:
@@ -146,6 +151,20 @@ class ViewLoader(importlib.abc.InspectLoader):
             message = f"the file of {fullname!r} changed during the run; run the command again"
             raise ImportError(message, name=fullname, path=self._staged.path)
         return importlib.util.decode_source(data)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module; a package gets a way to refuse `from package import hidden` with the reason.
+
+        Python takes the finder's refusal there for "not a sub-module" and then says "cannot import name".
+        """
+        super().exec_module(module)
+        if self._is_package and not hasattr(module, "__getattr__"):
+            setattr(module, "__getattr__", functools.partial(self._refuse, module.__name__))  # noqa: B010
+
+    def _refuse(self, package: str, name: str) -> None:
+        if f"{package}.{name}" in self._view.undeclared:
+            raise refused(self._view, f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     def get_code(self, fullname: str) -> CodeType:
         return compile(self.get_source(fullname), self._origin, "exec", dont_inherit=True)

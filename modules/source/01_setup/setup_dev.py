@@ -169,9 +169,10 @@ assert parse_version("2.1.0+cu118") == parse_version("2.1")
 try:
     parse_version("latest")
 except ValueError as error:
-    assert "found 'latest'" in str(error)
+    message = str(error)
 else:
     raise AssertionError("a word is no version")
+assert "found 'latest'" in message
 
 # %% [markdown]
 # ## 2. Facts about this machine

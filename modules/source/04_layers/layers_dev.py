@@ -81,9 +81,10 @@ assert not isinstance(weight * 2.0, Parameter)
 try:
     Parameter([1, 2, 3])
 except TypeError as error:
-    assert "float" in str(error)
+    message = str(error)
 else:
     raise AssertionError("integers cannot be learned by gradient descent")
+assert "float" in message
 
 # %% [markdown]
 # ## 2. What all layers share
@@ -243,7 +244,7 @@ class Layer:
         """Write saved values into the parameters and buffers. Nothing is written if anything does not fit.
 
         Args:
-            state: Values by name, as `state_dict` gives them. They are copied, in the dtype of what they replace.
+            state: Values by name, as from `state_dict`. They are copied, in the dtype of what they replace.
             strict: Whether the names must agree exactly. Shapes always must.
 
         Raises:
@@ -353,7 +354,7 @@ assert pair(Tensor([1.0])).tolist() == [6.0]  # nothing was written
 #
 # $$y = x W + b, \qquad y_j = \sum_{i=1}^{n} x_i W_{ij} + b_j .$$
 #
-#     x  (..., in_features)     W  (in_features, out_features)     b  (out_features,)     y  (..., out_features)
+#     x  (..., in_features)    W  (in_features, out_features)    b  (out_features,)    y  (..., out_features)
 #
 # Here `weight` has the shape **(in_features, out_features)**, so that the code reads like the formula. (Some
 # frameworks store the transpose; then their saved weights need a `.T` on the way in.) Any number of leading
@@ -464,9 +465,10 @@ assert abs(wide.weight.var().item() * 1000 - 1.0) < 0.05
 try:
     linear(Tensor([1.0, 2.0, 3.0]))
 except ValueError as error:
-    assert str(error) == "Linear expects an input of shape (..., 2), found (3,)"
+    message = str(error)
 else:
     raise AssertionError("an input of the wrong length must be refused")
+assert message == "Linear expects an input of shape (..., 2), found (3,)"
 
 # %% [markdown]
 # ## 4. Dropout

@@ -149,9 +149,10 @@ assert Sequential()(net[0].weight) is net[0].weight
 try:
     Sequential(Linear)
 except TypeError as error:
-    assert str(error) == "step 0 is the class Linear: write Linear(...)"
+    message = str(error)
 else:
     raise AssertionError("a class is no step")
+assert message == "step 0 is the class Linear: write Linear(...)"
 
 # %% [markdown]
 # ## 2. Initial values
@@ -169,8 +170,8 @@ else:
 #
 # $$\operatorname{Var}(W) = g^2\,\frac{2}{n_\text{in} + n_\text{out}}$$
 #
-# **Kaiming** (He, Zhang, Ren & Sun, *Delving Deep into Rectifiers*, ICCV 2015, eq. 10 and 15). ReLU sets half of
-# its inputs to zero and so halves the mean square. The weights make up for it; with a leaky slope $a$ on the
+# **Kaiming** (He, Zhang, Ren & Sun, *Delving Deep into Rectifiers*, ICCV 2015, eq. 10 and 15). ReLU sets half
+# of its inputs to zero and so halves the mean square. The weights make up for it; with a leaky slope $a$ on the
 # negative side:
 #
 # $$\operatorname{Var}(W) = \frac{2}{(1 + a^2)\, n_\text{in}}$$

@@ -134,8 +134,8 @@ def test_an_import_from_the_root(code: str, what: str, cure: str) -> None:
 )
 def test_a_module_that_imports_itself(code: str, what: str) -> None:
     assert said(code) == [
-        f"{SOURCE}:11: {UNSATISFIED} {what} [circular-import]\n  cure: use the name as it is, without "
-        f"an import"
+        f"{SOURCE}:11: {UNSATISFIED} {what} [circular-import]\n"
+        "  cure: use the name as it is, without an import"
     ]
 
 

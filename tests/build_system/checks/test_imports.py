@@ -69,9 +69,9 @@ def test_an_undeclared_module(text: str) -> None:
 
 def test_a_later_module() -> None:
     assert said("import demo.core.dense\n") == [
-        f"{PATH}:1: Module dependencies not satisfied: a test of layers imports dense, which comes "
-        f"later in the "
-        "course [undeclared-import]\n  cure: move the test into tests/integration, or do without dense"
+        f"{PATH}:1: Module dependencies not satisfied: a test of layers imports dense, which comes later "
+        "in the course [undeclared-import]\n"
+        "  cure: move the test into tests/integration, or do without dense"
     ]
 
 

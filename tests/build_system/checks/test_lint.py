@@ -82,9 +82,8 @@ def test_a_star_import() -> None:
 def test_a_late_future_import_does_not_compile() -> None:
     assert after(f"{GOOD}{EXPORT}from __future__ import annotations\n") == [
         f"{SOURCE}:11: the export does not compile: from __future__ imports must occur at the "
-        f"beginning of the "
-        "file [does-not-compile]\n  cure: move the `from __future__` import to the top of the first "
-        "exported cell"
+        "beginning of the file [does-not-compile]\n"
+        "  cure: move the `from __future__` import to the top of the first exported cell"
     ]
 
 

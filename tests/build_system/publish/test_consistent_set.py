@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,7 +41,9 @@ def test_a_module_that_was_never_published_holds_nothing_back() -> None:
 
 def test_what_was_tested_with_a_version_that_waits_waits_as_well() -> None:
     layers = entry("layers", "1", [TENSOR_2])
-    chosen = choose(by_name(TENSOR_1, TRAINING_ON_1), by_name(TENSOR_2, layers), ["tensor", "layers", "training"])
+    chosen = choose(
+        by_name(TENSOR_1, TRAINING_ON_1), by_name(TENSOR_2, layers), ["tensor", "layers", "training"]
+    )
     assert chosen.entries == by_name(TENSOR_1, TRAINING_ON_1)
     assert chosen.held == {"tensor": ("training",), "layers": ("training",)}
 
@@ -120,7 +121,9 @@ def test_of_published_entries_only_those_are_sound_that_were_tested_with_each_ot
     user = entry("user", "1", [TRAINING_ON_1])
     assert sound(by_name(TENSOR_2, TRAINING_ON_1, user)) == by_name(TENSOR_2)
     assert sound(by_name(TRAINING_ON_1)) == {}
-    assert sound(by_name(entry("a", names=["x"]), entry("b", names=["x"]))) == by_name(entry("a", names=["x"]))
+    assert sound(by_name(entry("a", names=["x"]), entry("b", names=["x"]))) == by_name(
+        entry("a", names=["x"])
+    )
 
 
 # -- every combination
@@ -152,7 +155,10 @@ def situations(draw: st.DrawFn) -> tuple[dict[str, Entry], dict[str, Entry], lis
     candidates = {module: draw(entries(module, names)) for module in draw(some)}
     if draw(st.booleans()):  # mutually tested ones are rare by chance
         published = retested(published)
-        candidates = {**candidates, **{m: retest(e, {**published, **candidates}) for m, e in candidates.items()}}
+        candidates = {
+            **candidates,
+            **{m: retest(e, {**published, **candidates}) for m, e in candidates.items()},
+        }
     return published, candidates, draw(st.permutations(draw(some)))
 
 
@@ -195,7 +201,7 @@ def every_choice(
                 yield frozenset(moved), chosen
 
 
-@settings(derandomize=True, max_examples=int(os.environ.get('N','150')), deadline=None)
+@settings(derandomize=True, max_examples=150, deadline=None)
 @given(situations())
 def test_the_choice_is_consistent_and_no_more_could_be_taken(
     situation: tuple[dict[str, Entry], dict[str, Entry], list[str]],
@@ -208,14 +214,16 @@ def test_the_choice_is_consistent_and_no_more_could_be_taken(
     choices = list(every_choice(published, candidates, order))
     mine = max((moved for moved, entries in choices if entries == chosen.entries), key=len)
     assert not [moved for moved, _ in choices if moved > mine]
-    waiting = {module for module in order if candidates.get(module, published.get(module)) != published.get(module)}
+    waiting = {
+        module for module in order if candidates.get(module, published.get(module)) != published.get(module)
+    }
     waiting |= published.keys() - set(order)
     assert chosen.held.keys() == waiting - mine
     assert all(chosen.held.values())
     assert all(module not in reasons for module, reasons in chosen.held.items())
 
 
-@settings(derandomize=True, max_examples=int(os.environ.get('N','150')), deadline=None)
+@settings(derandomize=True, max_examples=150, deadline=None)
 @given(situations())
 def test_sound_entries_are_consistent_and_no_more_are(
     situation: tuple[dict[str, Entry], dict[str, Entry], list[str]],
@@ -246,7 +254,7 @@ def test_a_thousand_modules_that_all_wait_for_the_last_one() -> None:
     order = [f"m{number}" for number in range(1000)]
     first, edited = entry("m0", "1"), entry("m0", "2")
     published, candidates = {"m0": first}, {"m0": edited}
-    for before, module in zip(order, order[1:], strict=False):
+    for before, module in pairwise(order):
         published[module] = entry(module, "1", by_scope(published, before))
         candidates[module] = entry(module, "1", by_scope(candidates, before))
     last = candidates.pop("m999")

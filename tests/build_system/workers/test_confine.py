@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -60,12 +61,13 @@ def test_its_own_folders_can_be_written(workers: Workers) -> None:
     assert workers.run(Job(exec, (code, {}))).failure is None
 
 
-@pytest.mark.parametrize("target", ["os.getppid()", "1"])
+@pytest.mark.parametrize("target", ["os.getppid()", str(os.getpid())])
 def test_processes_of_others_cannot_be_signalled(workers: Workers, target: str) -> None:
     found = detail(workers, f"import os; os.kill({target}, 9)")
     assert found == "raised PermissionError: [Errno 1] Operation not permitted"
 
 
-def test_the_environment_of_the_build_cannot_be_read(workers: Workers) -> None:
-    code = "import os; open(f'/proc/{os.getppid()}/environ', 'rb').read()"
+@pytest.mark.parametrize("name", ["environ", "mem"])
+def test_the_secrets_of_the_build_cannot_be_read(workers: Workers, name: str) -> None:
+    code = f"open('/proc/{os.getpid()}/{name}', 'rb')"
     assert detail(workers, code).startswith("raised PermissionError: ")

@@ -25,7 +25,9 @@ def surroundings() -> dict[str, object]:
         "left": os.listdir(),
         "home": str(Path.home()),
         "input": sys.stdin.read(),
-        "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd")) if sys.platform == "linux" else [],
+        "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd"))
+        if sys.platform == "linux"
+        else [],
         "random": float(np.random.random()),
         "main": sorted(vars(sys.modules["__main__"])),
     }
@@ -39,7 +41,12 @@ def value_of(workers: Workers) -> dict[str, object]:
 
 
 def test_secrets_stay_outside(tmp_path: Path) -> None:
-    inherited = {"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "s3cret", "PYTHONPATH": "/src", "PYTEST_ADDOPTS": "-x"}
+    inherited = {
+        "PATH": "/bin",
+        "AWS_SECRET_ACCESS_KEY": "s3cret",
+        "PYTHONPATH": "/src",
+        "PYTEST_ADDOPTS": "-x",
+    }
     built = build_environment(inherited, tmp_path)
     assert "s3cret" not in built.values()
     assert built.keys() - FIXED.keys() == {"PATH", "HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"} | (

@@ -8,6 +8,7 @@ import pytest
 
 from tinytorch_build.workers import Failure, FailureKind, Frame, RaisedError
 from tinytorch_build.workers.failures import (
+    BUILD_FOLDER,
     MAX_FRAMES,
     failure_of,
     failure_of_exit,
@@ -119,6 +120,8 @@ def test_the_trace_of_a_crash_names_lines() -> None:
         '  File "/course/staging/a.py", line 7 in crash\n'
         '  File "/course/tests/test_a.py", line 3 in test_a\n'
         '  File "<frozen importlib._bootstrap>", line 241 in _call_with_frames_removed\n'
+        f'  File "{BUILD_FOLDER}workers/inside.py", line 9 in _call\n'
+        '  File "<string>", line 5 in <module>\n'
     )
     frames = (Frame("/course/tests/test_a.py", 3, "test_a"), Frame("/course/staging/a.py", 7, "crash"))
     assert frames_of_crash(trace) == frames

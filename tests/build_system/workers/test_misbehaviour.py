@@ -124,7 +124,7 @@ def test_a_loop_is_stopped_and_placed(workers: Workers, code: str) -> None:
     found = failure(workers, code, seconds=0.5)
     assert (found.kind, found.detail) == (FailureKind.TIMED_OUT, "took longer than 0.5 s and was stopped")
     if sys.platform == "linux":
-        assert [frame.line for frame in found.frames if frame.file == "<string>"][-1] in (3, 4)
+        assert [frame.line for frame in found.frames if frame.file == "<string>"][-1] in (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_what_cannot_answer_is_stopped_too(workers: Workers, code: str) -> None:
 
 def test_a_crash_is_placed(workers: Workers) -> None:
     frames = failure(workers, "import ctypes\ndef f():\n    ctypes.string_at(0)\nf()").frames
-    assert [(frame.line, frame.function) for frame in frames if frame.file == "<string>"] == [
-        (4, "<module>"),
-        (3, "f"),
+    assert [(frame.file, frame.line, frame.function) for frame in frames[:2]] == [
+        ("<string>", 4, "<module>"),
+        ("<string>", 3, "f"),
     ]
 
 

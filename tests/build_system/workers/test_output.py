@@ -22,7 +22,9 @@ def test_a_short_output_is_kept_whole() -> None:
 
 
 def test_of_a_long_output_the_middle_is_left_out() -> None:
-    assert written([b"begin", b"x" * 100, b"end!"], 5, 4).text() == "begin\n[... 100 bytes left out ...]\nend!"
+    assert (
+        written([b"begin", b"x" * 100, b"end!"], 5, 4).text() == "begin\n[... 100 bytes left out ...]\nend!"
+    )
 
 
 def test_half_a_character_at_the_cut_is_no_error() -> None:
@@ -30,7 +32,11 @@ def test_half_a_character_at_the_cut_is_no_error() -> None:
 
 
 @SETTINGS
-@given(st.lists(st.binary(max_size=40).map(lambda data: data.hex().encode())), st.integers(1, 30), st.integers(1, 30))
+@given(
+    st.lists(st.binary(max_size=40).map(lambda data: data.hex().encode())),
+    st.integers(1, 30),
+    st.integers(1, 30),
+)
 def test_head_and_tail_are_those_of_the_whole(pieces: list[bytes], head: int, tail: int) -> None:
     whole = b"".join(pieces).decode()
     text = written(pieces, head, tail).text()

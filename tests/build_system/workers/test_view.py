@@ -54,7 +54,9 @@ def trace_of(dotted: str) -> str:
 
 
 def test_modules_come_from_their_staged_files(workers: Workers, tmp_path: Path) -> None:
-    view = view_of(tmp_path, {"pkg.core.a": "x = 1", "pkg.core.b": "from .a import x\ny = x + 1"}, "name = 'p'")
+    view = view_of(
+        tmp_path, {"pkg.core.a": "x = 1", "pkg.core.b": "from .a import x\ny = x + 1"}, "name = 'p'"
+    )
     code = "import pkg\nimport pkg.core.b as b"
     assert value(workers, view, code, "(pkg.name, b.y, b.__file__, b.__spec__.origin, pkg.__path__)") == (
         *("p", 2, str(tmp_path / "pkg/core/b.py"), str(tmp_path / "pkg/core/b.py")),
@@ -145,6 +147,8 @@ def test_a_syntax_error_is_placed(workers: Workers, tmp_path: Path) -> None:
     assert (last.file, last.line, last.text) == (str(tmp_path / "pkg/core/a.py"), 2, "y = = 2")
 
 
-@pytest.mark.parametrize(("name", "inside"), [("pkg", True), ("pkg.core", True), ("pkgs", False), ("a.pkg", False)])
+@pytest.mark.parametrize(
+    ("name", "inside"), [("pkg", True), ("pkg.core", True), ("pkgs", False), ("a.pkg", False)]
+)
 def test_which_names_the_view_owns(tmp_path: Path, name: str, inside: bool) -> None:
     assert view_of(tmp_path, {}).holds(name) is inside

@@ -1,0 +1,99 @@
+"""The course of this repository, copied elsewhere: what runs after which edit, and what a fault does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.build_system.geometry_course import GeometryCourse
+from tinytorch_build.model import Outcome
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+TENSOR = "modules/source/02_tensor/tensor_dev.py"
+ACTIVATIONS = "modules/source/03_activations/activations_dev.py"
+
+
+class ThisCourse(GeometryCourse):
+    """A copy of the repository's course; only what it is built from."""
+
+    @classmethod
+    def copy(cls, root: Path) -> ThisCourse:
+        skipped = shutil.ignore_patterns("__pycache__", "build_system")
+        for name in ("modules", "tests"):
+            shutil.copytree(REPOSITORY / name, root / name, ignore=skipped)
+        for name in ("modules.toml", "dodo.py"):
+            shutil.copyfile(REPOSITORY / name, root / name)
+        return cls(root)
+
+    def everything_made(self) -> dict[str, str]:
+        folders = ("build/notebooks", "build/staging", "tinytorch", "modules.lock")
+        return {path: digest for folder in folders for path, digest in self.digests(folder).items()}
+
+
+@pytest.fixture(scope="module")
+def validated(tmp_path_factory: pytest.TempPathFactory) -> ThisCourse:
+    course = ThisCourse.copy(tmp_path_factory.mktemp("one") / "a folder")
+    report = course.run()
+    assert report.outcome is Outcome.PASSED, course.said
+    return course
+
+
+@pytest.fixture
+def course(validated: ThisCourse, tmp_path: Path) -> ThisCourse:
+    """A validated course of one's own: moving one runs nothing but what doit knows by absolute path."""
+    root = tmp_path / "course"
+    shutil.copytree(validated.root, root)
+    course = ThisCourse(root)
+    course.run()
+    return course
+
+
+def test_two_checkouts_at_different_paths_are_identical(validated: ThisCourse, tmp_path: Path) -> None:
+    other = ThisCourse.copy(tmp_path / "elsewhere" / "deeper")
+    other.run()
+    assert other.everything_made() == validated.everything_made()
+
+
+def test_the_package_in_the_repository_is_that_of_its_sources(validated: ThisCourse) -> None:
+    committed = ThisCourse(REPOSITORY)
+    for name in ("tinytorch", "modules.lock"):
+        assert committed.digests(name) == validated.digests(name)
+
+
+def test_edits_run_what_they_must_and_no_more(course: ThisCourse) -> None:
+    made = course.everything_made()
+    course.run()
+    assert course.ran() == set()
+
+    prose = course.text(TENSOR)
+    course.edit(TENSOR, "# # Module 02: Tensor", "# # Module 2: the tensor")
+    course.run()
+    assert course.ran() == {"convert:tensor"}
+    course.put(TENSOR, prose)
+    course.run()
+    assert course.ran() == {"convert:tensor"}
+    assert course.everything_made() == made
+
+    course.edit(ACTIVATIONS, "# %%\n#| export\n", "# %%\n#| export\n_ADDED = 1\n\n")
+    course.run()
+    assert course.report.outcome is Outcome.PASSED, course.said
+    touched = {task.partition(":")[2] for task in course.ran() if not task.startswith("integration:")}
+    assert touched == {"activations"}
+    assert {task for task in course.ran() if task.startswith("integration:")} == {
+        file.file.task for file in course.report.test_files if "activations" in file.file.modules
+    }
+
+
+def test_a_syntax_error_in_tensor_blocks_its_dependents_alone(course: ThisCourse) -> None:
+    package = course.digests("tinytorch")
+    line = course.text(TENSOR).splitlines().index("class Primitive:") + 1
+    course.edit(TENSOR, "class Primitive:", "class Primitive")
+    course.run()
+    assert f"{TENSOR}:{line}" in course.said
+    outcomes = course.outcomes()
+    assert (outcomes.pop("setup"), outcomes.pop("tensor")) == ("passed", "failed")
+    assert set(outcomes.values()) == {"blocked"}
+    assert all(course.report.modules[name].blocked_by == ("tensor",) for name in outcomes)
+    assert course.digests("tinytorch") == package
