@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinytorch_build.files import FileDigests, digest_of, sha256
 from tinytorch_build.layout import Layout
@@ -15,9 +16,11 @@ from tinytorch_build.model import CourseModule, Manifest, Problem
 from tinytorch_build.plan import Plan, visible_modules
 from tinytorch_build.publish import Ledger, ObjectStore, Publisher, render_init
 from tinytorch_build.run_lock import RunLock
-from tinytorch_build.stages.custom_checks import CustomCheck
 from tinytorch_build.stages.names import public_names
-from tinytorch_build.workers import StagedModule, View, Workers
+
+if TYPE_CHECKING:
+    from tinytorch_build.stages.custom_checks import CustomCheck
+    from tinytorch_build.workers import View, Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class Session:
 
     @cached_property
     def _workers(self) -> Workers:
+        from tinytorch_build.workers import Workers  # a run with nothing to do does not pay for it
+
         return Workers(self.layout.root)
 
     @property
@@ -200,6 +205,8 @@ class Session:
             owner: the module or test file that the process works for, as messages call it.
             names: the modules it works with; what they need is added.
         """
+        from tinytorch_build.workers import StagedModule, View
+
         visible = [self.manifest[name] for name in visible_modules(self.manifest, names)]
         staged = {
             self.manifest.dotted(module): StagedModule(

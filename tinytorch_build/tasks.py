@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
@@ -22,8 +22,10 @@ from tinytorch_build.manifest import load_manifest
 from tinytorch_build.plan import make_plan
 from tinytorch_build.report.outcome import Report
 from tinytorch_build.session import Session
-from tinytorch_build.stages.custom_checks import CustomCheck
 from tinytorch_build.test_files import find_test_files
+
+if TYPE_CHECKING:
+    from tinytorch_build.stages.custom_checks import CustomCheck
 
 GROUPS = {
     "convert": "Check sources and make their notebooks.",

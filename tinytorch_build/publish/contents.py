@@ -129,7 +129,7 @@ def _paths(folder: Path) -> Iterator[str]:
 
 def _fault(folder: Path, path: Path) -> tuple[str, str] | None:
     """Why a path cannot be included, and the cure; None if it can."""
-    if not path.name.isprintable():
+    if not path.relative_to(folder).as_posix().isprintable():
         return "An included file has a name with characters that cannot be shown", "rename it"
     if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
         return None

@@ -65,15 +65,16 @@ def swap(
         try:
             _lay_out(layout, folder / layout.package, files, reuse, on_step)
             _put_in_place(layout, folder, on_step, exchange, last_resort=area == areas[-1])
-            with contextlib.suppress(OSError):  # the package is in place; who called looks after the copy
-                follow(layout)
-            on_step(f"write {layout.lock.name}")
             return
         except OSError as error:
             if error.errno != errno.EXDEV or area == areas[-1]:
                 raise
         finally:
-            _finish(layout, folder)
+            _complete(layout, folder)
+            with contextlib.suppress(OSError):  # the package is what counts; who called looks after the copy
+                follow(layout)
+            on_step(f"write {layout.lock.name}")
+            _clear(folder)
             on_step(f"clear {layout.relative(area)}")
 
 
@@ -87,9 +88,11 @@ def recover(layout: Layout) -> bool:
     """
     folders = [folder for area in _areas(layout) for folder in sorted(area.glob(f"{_PREFIX}*"))]
     for folder in folders:
-        _finish(layout, folder)
+        _complete(layout, folder)
     if folders:
         follow(layout)
+    for folder in folders:
+        _clear(folder)
     return bool(folders)
 
 
@@ -179,8 +182,8 @@ def _rename_twice(layout: Layout, folder: Path, on_step: StepHook, *, last_resor
     on_step("rename new")
 
 
-def _finish(layout: Layout, folder: Path) -> None:
-    """Bring one swap to its end, wherever it stopped, and remove what it leaves."""
+def _complete(layout: Layout, folder: Path) -> None:
+    """Bring one swap to its end, wherever it stopped: the old package or the new one stands."""
     tree, published = folder / layout.package, layout.published
     if tree.is_dir() and (folder / _REMOVING).exists():
         shutil.rmtree(published, ignore_errors=True)
@@ -189,6 +192,10 @@ def _finish(layout: Layout, folder: Path) -> None:
             os.rename(tree, published)
         elif (folder / _OLD).is_dir():
             os.rename(folder / _OLD, published)
-    shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed now is tried again by the next run
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a swap leaves; what cannot be removed now is tried again by the next run."""
+    shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):
         folder.parent.rmdir()  # the area itself, if nothing else is in it

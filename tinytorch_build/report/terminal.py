@@ -1,4 +1,4 @@
-"""How a run looks while it goes on: a live table on a terminal, one line an event elsewhere."""
+"""How a run looks while it goes on: one line an event, or the live table where there is a terminal."""
 
 from __future__ import annotations
 
@@ -6,22 +6,10 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol, TextIO
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
-from tinytorch_build.model import Outcome, Stage
+from tinytorch_build.model import Outcome
 from tinytorch_build.plan import Plan, PlannedTask
 from tinytorch_build.report import sentences
 from tinytorch_build.report.outcome import Report, TaskReport
-
-_STYLES = {
-    Outcome.RAN: "green",
-    Outcome.UP_TO_DATE: "dim",
-    Outcome.FAILED: "bold red",
-    Outcome.BLOCKED: "yellow",
-}
 
 
 class Display(Protocol):
@@ -45,9 +33,12 @@ class Display(Protocol):
 
 def display_for(stream: TextIO) -> Display:
     """A live table if the stream is a terminal that can show one, else lines."""
-    console = Console(file=stream)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return LiveTable(console)
+    if stream.isatty():
+        from tinytorch_build.report.live import live_table  # rich takes its time to be imported
+
+        table = live_table(stream)
+        if table is not None:
+            return table
     return Lines(stream)
 
 
@@ -78,82 +69,6 @@ class Lines:
     def end(self, plan: Plan, report: Report | None, failed: Sequence[str], package: str) -> None:
         if report is not None:
             self.say(sentences.summary(plan, report, failed, package))
-
-
-class LiveTable:
-    """Modules by stages, redrawn as tasks finish; failures are printed above the table and stay."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._mutex = threading.RLock()
-        self._reports: dict[str, TaskReport] = {}
-        self._running: set[str] = set()
-        self._wanted: frozenset[str] = frozenset()
-        self._plan: Plan | None = None
-        self._live: Live | None = None
-
-    def begin(self, plan: Plan, wanted: Sequence[str]) -> None:
-        self._plan, self._wanted = plan, frozenset(wanted)
-        self._live = Live(self._table(), console=self._console, refresh_per_second=8, transient=False)
-        self._live.start()
-
-    def started(self, task: PlannedTask) -> None:
-        with self._mutex:
-            self._running.add(task.name)
-            self._redraw()
-
-    def finished(self, task: PlannedTask, report: TaskReport) -> None:
-        with self._mutex:
-            self._running.discard(task.name)
-            self._reports[task.name] = report
-            if report.outcome is Outcome.FAILED:
-                self._console.print(Text(plain(sentences.failures(task, report)), style="red"))
-            self._redraw()
-
-    def say(self, text: str) -> None:
-        self._console.print(Text(plain(text)))
-
-    def end(self, plan: Plan, report: Report | None, failed: Sequence[str], package: str) -> None:
-        with self._mutex:
-            if self._live is not None:
-                self._redraw()
-                self._live.stop()
-                self._live = None
-        if report is not None:
-            style = "green" if report.outcome is Outcome.PASSED else "red"
-            said = sentences.summary(plan, report, failed, package)
-            self._console.print(Text(plain(said), style=style))
-
-    def _redraw(self) -> None:
-        if self._live is not None:
-            self._live.update(self._table())
-
-    def _table(self) -> Table:
-        done = len(self._reports)
-        table = Table(title=f"{done} of {len(self._wanted)} tasks", title_justify="left", box=None)
-        table.add_column("module")
-        for stage in Stage:
-            table.add_column(stage.value)
-        if self._plan is None:
-            return table
-        rows: dict[str, list[Text]] = {}
-        for task in self._plan.tasks:
-            if task.name in self._wanted and task.module is not None:
-                rows.setdefault(task.module, []).append(self._cell(task))
-            elif task.name in self._wanted and task.test_file is not None:
-                rows[task.test_file.name] = [Text(), Text(), Text(), self._cell(task)]
-        for subject, cells in rows.items():
-            table.add_row(Text(subject), *cells)
-        return table
-
-    def _cell(self, task: PlannedTask) -> Text:
-        report = self._reports.get(task.name)
-        if report is None:
-            return Text("running" if task.name in self._running else "", style="cyan")
-        word = sentences.WORDS[report.outcome]
-        if report.outcome in (Outcome.RAN, Outcome.FAILED):
-            word += f" {report.seconds:.2f} s"
-        return Text(word, style=_STYLES.get(report.outcome, ""))
 
 
 def _printable(text: str, stream: TextIO) -> str:

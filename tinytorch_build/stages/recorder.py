@@ -33,7 +33,7 @@ class Recorder:
         self._running: dict[str, RunningTest] = {}
         self._deselected: list[str] = []
         self._issues: list[CollectionIssue] = []
-        self._interrupted: str | None = None
+        self._interrupted: Fault | None = None
         self._internal: Fault | None = None
         self._is_finished = False
 
@@ -53,6 +53,15 @@ class Recorder:
             status=status,
             is_finished=self._is_finished,
         )
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_load_initial_conftests(self) -> Generator[None]:
+        """Note why a conftest.py cannot be imported: pytest would only print it."""
+        try:
+            yield
+        except BaseException as error:
+            self._internal = fault_of(error)
+            raise
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note what will run."""
@@ -93,8 +102,7 @@ class Recorder:
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Note that something ended the run: `pytest.exit` or Ctrl-C."""
-        name = "pytest.exit" if excinfo.typename == "Exit" else excinfo.typename
-        self._interrupted = f"{name}: {plain_text(excinfo.value)}"
+        self._interrupted = fault_of(excinfo.value)
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Note that pytest or a hook of a conftest.py failed."""

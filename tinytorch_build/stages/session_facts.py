@@ -99,7 +99,7 @@ class SessionFacts:
         outcomes: what became of those that ran, in order.
         deselected: ids of tests that something took out.
         issues: what could not be collected.
-        interrupted: why the run ended before its end, or None.
+        interrupted: what ended the run before its end, such as `pytest.exit`; or None.
         internal: a fault in pytest or in a plugin, such as a conftest.py, or None.
         status: what `pytest.main` returned.
         is_finished: whether pytest went through to its end.
@@ -109,7 +109,7 @@ class SessionFacts:
     outcomes: tuple[TestOutcome, ...]
     deselected: tuple[str, ...]
     issues: tuple[CollectionIssue, ...]
-    interrupted: str | None
+    interrupted: Fault | None
     internal: Fault | None
     status: int
     is_finished: bool

@@ -75,12 +75,11 @@ def judge(ground: Ground, facts: SessionFacts) -> Iterator[Problem]:
 def _of_session(ground: Ground, facts: SessionFacts) -> Iterator[Problem]:
     if facts.interrupted is not None:
         progress = f"after {len(facts.outcomes)} of {_count(len(facts.collected), 'test')}"
-        message = f"the run was ended {progress} by {first_line(facts.interrupted)}"
-        yield Problem("tests-not-finished", message, _only_file(ground), cure="take out what ends the run")
+        subject = f"the run was ended {progress}"
+        yield _faulty(ground, facts.interrupted, subject, "tests-not-finished", _only_file(ground))
     if facts.internal is not None:
-        yield _faulty(
-            ground, facts.internal, "pytest itself, or a conftest.py, failed", "tests-not-finished", None
-        )
+        subject = "the run of the tests broke off"
+        yield _faulty(ground, facts.internal, subject, "tests-not-finished", _only_file(ground))
     elif not facts.is_finished:
         message = f"pytest did not begin, or did not end, and returned status {facts.status}"
         yield Problem("tests-not-finished", message, _only_file(ground), cure="see the log for what it said")
@@ -128,6 +127,8 @@ def _faulty(
         return Problem("dependency-not-satisfied", unmet[0] + found.note(), file, line, unmet[1])
     error = fault.error
     said = error.message if error.type in MESSAGE_ONLY and error.message else str(error)
+    if error.type == "Exit":
+        said = f"pytest.exit: {error.message}"
     if error.type in MESSAGE_ONLY and not error.message and found.text:
         said = found.text
     return Problem(check, f"{subject}: {first_line(said)}{found.note()}", file, line)

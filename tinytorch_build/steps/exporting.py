@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinytorch_build.files import write_atomically
 from tinytorch_build.model import Problem, errors
 from tinytorch_build.session import CellFacts
-from tinytorch_build.stages.custom_checks import CustomCheckInput, run_custom_checks
-from tinytorch_build.stages.findings import StageFindings
-from tinytorch_build.stages.import_check import ImportRequest, check_import
 from tinytorch_build.steps.base import GateStep, ModuleStep, StepResult
 from tinytorch_build.steps.inputs import custom_check_inputs, declaration_digest, requirement_names, tools
+
+# What a step needs to run is imported when it runs: a run with nothing to do does not pay for it.
+if TYPE_CHECKING:
+    from tinytorch_build.stages.findings import StageFindings
 
 
 class ConvertStep(ModuleStep):
@@ -109,6 +111,8 @@ class ImportCheckStep(GateStep, ModuleStep):
         return (self.session.layout.staged(self.module),)
 
     def run(self) -> StepResult:
+        from tinytorch_build.stages.import_check import ImportRequest, check_import
+
         problems = self._static_problems()
         if errors(problems):
             return StepResult(tuple(problems))
@@ -132,6 +136,8 @@ class ImportCheckStep(GateStep, ModuleStep):
         return StepResult(tuple(problems), output=output)
 
     def _custom_findings(self) -> StageFindings:
+        from tinytorch_build.stages.custom_checks import CustomCheckInput, run_custom_checks
+
         session, module = self.session, self.module
         given = CustomCheckInput(
             module.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import platform
+import re
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +13,6 @@ from pathlib import Path
 from tinytorch_build.files import ABSENT, digest_of, sha256
 from tinytorch_build.model import CourseModule
 from tinytorch_build.session import Session
-from tinytorch_build.stages.custom_checks import name_of
 
 
 def declaration_digest(session: Session, module: CourseModule) -> str:
@@ -46,12 +46,17 @@ def custom_check_inputs(session: Session, module: CourseModule) -> dict[str, str
     """The course's own checks, with the files that they stand in, and what they look at."""
     if not session.checks:
         return {}
+    from tinytorch_build.stages.custom_checks import name_of
+
     found = {"source": session.digests.of(session.layout.source(module))}
     for check in session.checks:
         file = inspect.getsourcefile(check)
         digest = ABSENT if file is None else session.digests.of(Path(file))
         found[f"check {name_of(check)}"] = digest
     return found
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @functools.cache
@@ -87,7 +92,5 @@ def testing_tools(session: Session) -> dict[str, str]:
 
 
 def requirement_names(requirements: Sequence[str]) -> tuple[str, ...]:
-    """The distributions that PEP 508 requirements name."""
-    from packaging.requirements import Requirement
-
-    return tuple(Requirement(text).name for text in requirements)
+    """The distributions that PEP 508 requirements name; the manifest has found each to be sound."""
+    return tuple(found[0] for text in requirements if (found := _NAME.match(text.strip())))

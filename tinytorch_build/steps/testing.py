@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinytorch_build.checks.imports import check_test_imports
 from tinytorch_build.literate import Cell, Document
 from tinytorch_build.model import CourseModule, Problem, Severity, errors
 from tinytorch_build.plan import PlannedTask, TestFile
 from tinytorch_build.session import Session
-from tinytorch_build.stages.inline_cells import CellsRequest, run_inline_cells, runnable_cells
-from tinytorch_build.stages.run_tests import TestsRequest, run_test_files
 from tinytorch_build.steps.base import GateStep, ModuleStep, StepResult
 from tinytorch_build.steps.inputs import declaration_digest, test_file_digests, testing_tools
-from tinytorch_build.workers import View
+
+# What a step needs to run is imported when it runs: a run with nothing to do does not pay for it.
+if TYPE_CHECKING:
+    from tinytorch_build.workers import View
 
 
 class UnitTestStep(GateStep, ModuleStep):
@@ -34,6 +36,8 @@ class UnitTestStep(GateStep, ModuleStep):
         return tuple(self.session.layout.root / path for path in self.module.tests)
 
     def run(self) -> StepResult:
+        from tinytorch_build.stages.inline_cells import CellsRequest, run_inline_cells, runnable_cells
+
         session, module = self.session, self.module
         document = session.document(module)
         view = session.view(module.name, [module.name])
@@ -98,6 +102,8 @@ def run_tests_of(
     module: CourseModule | None,
 ) -> StepResult:
     """Check what some test files import, then run them in a process that sees only `view`."""
+    from tinytorch_build.stages.run_tests import TestsRequest, run_test_files
+
     problems: list[Problem] = []
     for path in paths:
         text = (session.layout.root / path).read_text(encoding="utf-8", errors="replace")

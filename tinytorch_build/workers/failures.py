@@ -20,6 +20,9 @@ BUILD_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
 IMPORT_FOLDER = str(Path(importlib.__file__).parent) + os.sep
 """Frames of our own code, and of Python's import system, are none of the user's business."""
 
+DAMAGED = 70
+"""Exit status of a worker in which our own code no longer works."""
+
 _TRACE_LINE = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 
 _MEANINGS = {
@@ -118,6 +121,10 @@ def failure_of_exit(status: int, trace: str) -> Failure:
         status: its exit status; negative for the signal that killed it.
         trace: what `faulthandler` wrote.
     """
+    if status == DAMAGED:
+        return not_delivered(
+            "did damage to Python itself or to its descriptors, so no result could be delivered"
+        )
     if status >= 0:
         detail = (
             f"ended by itself with exit status {status} before it delivered a result "

@@ -16,7 +16,7 @@ from typing import NoReturn
 from tinytorch_build.workers.channel import Speaker, speak_through
 from tinytorch_build.workers.confine import confine
 from tinytorch_build.workers.environment import enter
-from tinytorch_build.workers.failures import failure_of, not_delivered, plain_text
+from tinytorch_build.workers.failures import DAMAGED, failure_of, not_delivered, plain_text
 from tinytorch_build.workers.job import Activity
 from tinytorch_build.workers.limits import limit_resources, seed_random_numbers
 from tinytorch_build.workers.view import ViewFinder
@@ -40,14 +40,17 @@ def work(order: Order, folder: Path, result: int, trace: int) -> NoReturn:
     _prepare(order, folder, trace)
     speak_through(speaker)
     delivery = _call(order)
-    packed = _packed(delivery)
-    if delivery.failure is None:
-        speaker.announce(Activity("its exit handlers"))
-        _run_exit_handlers()
-    if os.getpid() == mine:  # a copy that course code made of the process may come along here too
-        _flush()
-        speaker.deliver(packed)
-    os._exit(0)
+    try:
+        packed = _packed(delivery)
+        if delivery.failure is None:
+            speaker.announce(Activity("its exit handlers"))
+            _run_exit_handlers()
+        if os.getpid() == mine:  # a copy that course code made of the process may come along here too
+            _flush()
+            speaker.deliver(packed)
+        os._exit(0)
+    except BaseException:  # course code may have broken anything: builtins, descriptors, the standard library
+        os._exit(DAMAGED)
 
 
 def _prepare(order: Order, folder: Path, trace: int) -> None:

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from tinytorch_build.workers.channel import Listener
-from tinytorch_build.workers.failures import failure_of_exit, not_delivered, timed_out, too_many_processes
+from tinytorch_build.workers.failures import (
+    DAMAGED,
+    failure_of_exit,
+    not_delivered,
+    timed_out,
+    too_many_processes,
+)
 from tinytorch_build.workers.inside import WHERE_SIGNAL, work
 from tinytorch_build.workers.job import Failure
 from tinytorch_build.workers.output import HeadTail
@@ -124,7 +130,7 @@ class Watch:
         except BaseException:  # nothing may escape into the server's code, of which this process is a copy
             sys.excepthook(*sys.exc_info())
         finally:
-            os._exit(70)
+            os._exit(DAMAGED)
 
     def _take_descriptors(self) -> None:
         nowhere = os.open(os.devnull, os.O_RDONLY)

@@ -58,7 +58,7 @@ class View:
     def packages(self) -> frozenset[str]:
         """The package and its sub-packages."""
         found = {self.package}
-        for dotted in self.modules:
+        for dotted in (*self.modules, *self.undeclared):
             parts = dotted.split(".")
             found.update(".".join(parts[:count]) for count in range(1, len(parts)))
         return frozenset(found)

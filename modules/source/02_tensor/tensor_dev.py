@@ -862,11 +862,12 @@ def _quotient(coefficients: tuple[Sequence[float], Sequence[float]], x: _Array) 
 
 def _erf_forward(array: _Array) -> _Array:
     """Error function of every element, by Cody (1969), computed in float64."""
-    x = np.atleast_1d(array).astype(np.float64)
+    x = array.astype(np.float64).ravel()
     size = np.abs(x)
-    result = np.where(np.isnan(x), x, 1.0)  # 1 is exact in float64 beyond 6
-    small, large = size <= 0.46875, (size > 4.0) & (size < 6.0)
-    middle = (size > 0.46875) & (size <= 4.0)
+    result = np.where(np.isnan(x), x, 1.0)  # beyond 6, 1 is the nearest number in float64
+    small = np.flatnonzero(size <= 0.46875)
+    middle = np.flatnonzero((size > 0.46875) & (size <= 4.0))
+    large = np.flatnonzero((size > 4.0) & (size < 6.0))
     y = size[small]
     result[small] = y * _quotient(_ERF_SMALL, y * y)
     y = size[middle]

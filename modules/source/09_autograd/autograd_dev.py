@@ -356,10 +356,12 @@ def _unbroadcast(gradient: _Array, shape: tuple[int, ...]) -> _Array:
     if gradient.shape == shape:
         return gradient
     extra = gradient.ndim - len(shape)
-    stretched = [
-        extra + axis for axis, length in enumerate(shape) if length == 1 and gradient.shape[extra + axis] != 1
-    ]
-    return np.asarray(gradient.sum(axis=(*range(extra), *stretched))).reshape(shape)
+    axes = list(range(extra))
+    for axis, length in enumerate(shape, extra):
+        if length == 1 and gradient.shape[axis] != 1:
+            axes.append(axis)
+    total: _Array = np.add.reduce(gradient, axis=tuple(axes))
+    return total.reshape(shape)
 
 
 # %%
@@ -485,7 +487,7 @@ def _extreme_rule(loses: Callable[..., Any]) -> GradientRule:
     def rule(gradient: _Array, operation: Operation) -> Sequence[_Array | None]:
         x = operation.inputs[0].data
         winners = ~loses(x, _keepdims(operation.output, operation))
-        count = winners.sum(axis=operation.params["axis"], keepdims=True, dtype=x.dtype)
+        count = np.add.reduce(winners, axis=operation.params["axis"], keepdims=True, dtype=x.dtype)
         return (winners * (_keepdims(gradient, operation) / count),)
 
     return rule
@@ -519,6 +521,8 @@ register_gradient("min", _extreme_rule(np.greater))
 def _matmul_rule(gradient: _Array, operation: Operation) -> Sequence[_Array | None]:
     left, right = operation.arrays
     needs_left, needs_right = operation.needs
+    if left.ndim == 2 == right.ndim:
+        return gradient @ right.T if needs_left else None, left.T @ gradient if needs_right else None
     a = left[np.newaxis, :] if left.ndim == 1 else left
     b = right[:, np.newaxis] if right.ndim == 1 else right
     g = gradient

@@ -10,7 +10,8 @@ from tests.build_system.builders import manifest_of
 from tinytorch_build.model import Outcome, Problem
 from tinytorch_build.plan import make_plan
 from tinytorch_build.report import TaskReport, assemble
-from tinytorch_build.report.terminal import Lines, LiveTable, display_for
+from tinytorch_build.report.live import LiveTable
+from tinytorch_build.report.terminal import Lines, display_for
 
 MANIFEST = manifest_of({"a": [], "b": ["a"]})
 PLAN = make_plan(MANIFEST, ())

@@ -9,7 +9,8 @@ import pytest
 
 from tests.build_system.stages.staged_course import StagedCourse
 from tinytorch_build.model import Limits, Problem, Severity
-from tinytorch_build.stages import ImportRequest, StageFindings, check_import
+from tinytorch_build.stages.findings import StageFindings
+from tinytorch_build.stages.import_check import ImportRequest, check_import
 from tinytorch_build.workers import StagedModule, Workers
 
 SOURCE = "src/a_dev.py"
@@ -278,7 +279,9 @@ def test_only_the_staged_file_counts(workers: Workers, course: StagedCourse) -> 
     gone = course.view("a")
     gone = replace(gone, modules={"pkg.core.a": StagedModule(str(course.root / "gone.py"), "00")})
     (problem,) = check_import(workers, replace(request(course), view=gone)).problems
-    assert problem.message.startswith("importing pkg.core.a raises ImportError: 'pkg.core.a' cannot be read: ")
+    assert problem.message.startswith(
+        "importing pkg.core.a raises ImportError: 'pkg.core.a' cannot be read: "
+    )
 
 
 def test_the_log_has_output_and_traceback(workers: Workers, course: StagedCourse) -> None:

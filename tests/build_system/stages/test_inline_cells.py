@@ -9,13 +9,9 @@ import pytest
 from tests.build_system.stages.staged_course import StagedCourse
 from tinytorch_build.literate import document_of
 from tinytorch_build.model import Limits, Problem
-from tinytorch_build.stages import (
-    CellsRequest,
-    CodeCell,
-    StageFindings,
-    run_inline_cells,
-    runnable_cells,
-)
+from tinytorch_build.stages.findings import StageFindings
+from tinytorch_build.stages.inline_cells import CellsRequest, run_inline_cells, runnable_cells
+from tinytorch_build.stages.inside_cells import CodeCell
 from tinytorch_build.workers import Workers
 
 SOURCE = "src/a_dev.py"
@@ -68,7 +64,9 @@ def test_no_cells_are_no_work(workers: Workers, course: StagedCourse) -> None:
     [
         pytest.param(
             ["x = 1", "y = 2\nassert x == y, 'they differ'"],
-            Problem("inline-cell", "AssertionError: they differ, at `assert x == y, 'they differ'`", SOURCE, 21),
+            Problem(
+                "inline-cell", "AssertionError: they differ, at `assert x == y, 'they differ'`", SOURCE, 21
+            ),
             id="assertion",
         ),
         pytest.param(
@@ -178,7 +176,9 @@ def test_a_deep_recursion_ends(workers: Workers, course: StagedCourse) -> None:
 
 
 def test_cells_leave_no_trace(workers: Workers, course: StagedCourse) -> None:
-    assert findings(workers, course, "open('left', 'w').close()\nimport numpy\nnumpy.ones = None").problems == ()
+    assert (
+        findings(workers, course, "open('left', 'w').close()\nimport numpy\nnumpy.ones = None").problems == ()
+    )
     cell = "import os, numpy\nassert os.listdir() == []\nassert numpy.ones is not None"
     assert findings(workers, course, cell).problems == ()
 

@@ -101,8 +101,20 @@ def test_the_exit_handlers_are_part_of_the_job(workers: Workers) -> None:
     assert found == Failure(FailureKind.EXITED, EXITED, doing=Activity("its exit handlers"))
 
 
-def test_a_closed_result_pipe_is_no_success(workers: Workers) -> None:
-    assert failure(workers, "import os; os.closerange(3, 64)").kind is FailureKind.EXITED
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os; os.closerange(3, 64)",
+        "import builtins; builtins.len = None",
+        "import os; os.write = print",
+    ],
+)
+def test_damage_to_python_is_no_success(workers: Workers, code: str) -> None:
+    found = failure(workers, code)
+    assert (found.kind, found.detail) == (
+        FailureKind.NOT_DELIVERED,
+        "did damage to Python itself or to its descriptors, so no result could be delivered",
+    )
 
 
 @pytest.mark.parametrize(
