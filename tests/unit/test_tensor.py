@@ -157,7 +157,7 @@ class TestCreation:
     def test_bad_arguments_of_makers(self) -> None:
         with pytest.raises(ValueError, match="at least 0 is expected, found -1"):
             zeros((2, -1))
-        with pytest.raises(TypeError, match="a length is an int, found 2.0"):
+        with pytest.raises(TypeError, match=r"a length is an int, found 2\.0"):
             zeros(2.0)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="step other than 0"):
             arange(0, 3, 0)
@@ -426,7 +426,7 @@ class TestArithmetic:
         with pytest.raises(ValueError, match=r"add: shapes \(2, 3\) and \(2,\) do not broadcast"):
             zeros((2, 3)) + zeros(2)
         with pytest.raises(ValueError, match=r"less: shapes \(3,\) and \(2,\) do not broadcast"):
-            zeros(3) < zeros(2)  # noqa: B015
+            _ = zeros(3) < zeros(2)
 
     @pytest.mark.parametrize("other", ["a", None, [1.0], 1j])
     def test_operands_that_are_no_numbers(self, other: Any) -> None:
@@ -603,7 +603,7 @@ class TestReductions:
             x.sum(axis=2)
         with pytest.raises(ValueError, match="named twice"):
             x.sum(axis=(0, -2))
-        with pytest.raises(TypeError, match="an axis is an int, found 1.0"):
+        with pytest.raises(TypeError, match=r"an axis is an int, found 1\.0"):
             x.mean(axis=1.0)  # type: ignore[arg-type]
 
 

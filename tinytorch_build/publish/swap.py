@@ -73,7 +73,7 @@ def swap(
             _complete(layout, folder)
             with contextlib.suppress(OSError):  # the package is what counts; who called looks after the copy
                 follow(layout)
-            on_step(f"write {layout.lock.name}")
+            on_step(f"copy {layout.lock.name}")
             _clear(folder)
             on_step(f"clear {layout.relative(area)}")
 

@@ -122,9 +122,7 @@ def failure_of_exit(status: int, trace: str) -> Failure:
         trace: what `faulthandler` wrote.
     """
     if status == DAMAGED:
-        return not_delivered(
-            "did damage to Python itself or to its descriptors, so no result could be delivered"
-        )
+        return not_delivered("did such damage to Python or its descriptors that no result could be delivered")
     if status >= 0:
         detail = (
             f"ended by itself with exit status {status} before it delivered a result "

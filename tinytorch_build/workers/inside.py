@@ -26,6 +26,10 @@ WHERE_SIGNAL: int | None = signal.SIGRTMAX - 2 if sys.platform == "linux" else N
 """Asks a worker to write down where it is; a number that course code hardly uses."""
 
 
+_exit, _getpid = os._exit, os.getpid
+"""Taken before course code can put something else in their place."""
+
+
 def work(order: Order, folder: Path, result: int, trace: int) -> NoReturn:
     """Do a job in this process, hand over what came of it, and end the process.
 
@@ -36,7 +40,7 @@ def work(order: Order, folder: Path, result: int, trace: int) -> NoReturn:
         trace: descriptor of the file or pipe for `faulthandler`.
     """
     speaker = Speaker(result)
-    mine = os.getpid()
+    mine = _getpid()
     _prepare(order, folder, trace)
     speak_through(speaker)
     delivery = _call(order)
@@ -45,12 +49,12 @@ def work(order: Order, folder: Path, result: int, trace: int) -> NoReturn:
         if delivery.failure is None:
             speaker.announce(Activity("its exit handlers"))
             _run_exit_handlers()
-        if os.getpid() == mine:  # a copy that course code made of the process may come along here too
+        if _getpid() == mine:  # a copy that course code made of the process may come along here too
             _flush()
             speaker.deliver(packed)
-        os._exit(0)
+        _exit(0)
     except BaseException:  # course code may have broken anything: builtins, descriptors, the standard library
-        os._exit(DAMAGED)
+        _exit(DAMAGED)
 
 
 def _prepare(order: Order, folder: Path, trace: int) -> None:

@@ -167,11 +167,15 @@ def loads(data: bytes) -> Any:
     return _PlainData(io.BytesIO(data)).load()
 
 
+_write = os.write
+"""Taken before course code can put something else in its place."""
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of some bytes to a pipe or socket."""
     rest = memoryview(data)
     while rest:
-        rest = rest[os.write(descriptor, rest) :]
+        rest = rest[_write(descriptor, rest) :]
 
 
 def framed(data: bytes) -> bytes:

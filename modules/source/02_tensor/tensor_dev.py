@@ -169,8 +169,8 @@ assert np.promote_types("float32", "int64") == np.float64  # NumPy's own answer
 # inversion*: the low-level module (tensor) defines a small interface, and the high-level one
 # (autograd) fits itself into it.
 #
-# The price must be small, as each training step passes through the door hundreds of times. Without a
-# recorder it is a few hundred nanoseconds, less than NumPy itself needs for a small addition.
+# The price must be small, as each training step passes through the door hundreds of times. It is about
+# a microsecond per operation: noticeable for ten numbers, lost in the noise for ten thousand.
 
 
 # %%
@@ -844,6 +844,7 @@ _ERF_LARGE = (
     ),
 )  # fmt: skip
 _ONE_OVER_SQRT_PI = 0.56418958354775628695
+_ERF_BLOCK = 8192
 
 
 def _horner(coefficients: Sequence[float], x: _Array) -> _Array:
@@ -860,9 +861,8 @@ def _quotient(coefficients: tuple[Sequence[float], Sequence[float]], x: _Array) 
     return _horner(coefficients[0], x) / _horner(coefficients[1], x)
 
 
-def _erf_forward(array: _Array) -> _Array:
-    """Error function of every element, by Cody (1969), computed in float64."""
-    x = array.astype(np.float64).ravel()
+def _erf_block(x: _Array) -> _Array:
+    """Error function of a flat float64 array, by Cody (1969)."""
     size = np.abs(x)
     result = np.where(np.isnan(x), x, 1.0)  # beyond 6, 1 is the nearest number in float64
     small = np.flatnonzero(size <= 0.46875)
@@ -875,7 +875,17 @@ def _erf_forward(array: _Array) -> _Array:
     y = size[large]
     z = 1.0 / (y * y)
     result[large] = 1.0 - np.exp(-y * y) / y * (_ONE_OVER_SQRT_PI - z * _quotient(_ERF_LARGE, z))
-    return np.copysign(result, x).reshape(array.shape).astype(array.dtype)
+    return np.copysign(result, x)
+
+
+def _erf_forward(array: _Array) -> _Array:
+    """Error function of every element, computed in float64."""
+    flat = array.ravel()
+    result = np.empty_like(flat)
+    for start in range(0, flat.size, _ERF_BLOCK):
+        block = slice(start, start + _ERF_BLOCK)
+        result[block] = _erf_block(flat[block].astype(np.float64))
+    return result.reshape(array.shape)
 
 
 # %%
