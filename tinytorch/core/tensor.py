@@ -1099,7 +1099,7 @@ class _Shaping(_Reductions):
             raise ValueError(f"a window that spans {span} does not fit images of {self._data.shape[2:]}")
         return apply(_WINDOWS, self, kernel=pairs[0], stride=pairs[1], dilation=pairs[2])
 
-# %% #95b4ddc77678
+# %% #917ead47ee67
 _BASIC_INDEX_TYPES = (int, slice, type(None), type(Ellipsis))
 
 
@@ -1156,9 +1156,9 @@ class _Indexing(_Shaping):
         self.version += 1
 
     def __iter__(self) -> "Iterator[Tensor]":
-        return iter([self[i] for i in range(len(self))])
+        return (self[i] for i in range(len(self)))
 
-# %% #fa22f484af63
+# %% #2546bb186802
 class Tensor(_Indexing):
     """An n-dimensional array of numbers whose operations can be recorded, and therefore differentiated.
 
@@ -1173,7 +1173,8 @@ class Tensor(_Indexing):
         requires_grad: See above.
         grad: The gradient, a tensor of the same shape, or None as long as none was computed.
         origin: Belongs to whoever records operations; None for a tensor that no recorded one computed.
-        version: How often the values were overwritten in place.
+        version: How often the values were overwritten in place: by assignment to the tensor's elements or to
+            `data`. Writing through a view of it, or into the array behind `data`, is not counted.
 
     Raises:
         TypeError: If the data are not numbers, or a gradient is wanted for integers.

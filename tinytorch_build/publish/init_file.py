@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +40,9 @@ _EAGER = """
 # its name to the module, so what the course means by it is bound at once, after that.
 """
 
-_Natural = list[tuple[int, int, str]]
+_DIGITS = re.compile(r"\d+")
+_KEYS_KEPT = 1 << 15
+"""Sort keys are kept for so many names: the file is written anew for every module that passes."""
 
 
 def render_init(package: str, version: str, modules: Sequence[tuple[str, Sequence[str]]]) -> str:
@@ -63,11 +66,9 @@ def render_init(package: str, version: str, modules: Sequence[tuple[str, Sequenc
         parts.append("\nif _typing.TYPE_CHECKING:  # for editors and type checkers\n")
         parts.append(_imports(package, homes, "", "    "))
     parts.append(f'\n__version__ = "{version}"\n\n')
-    parts.append(_listing("__all__ = [", (f'"{name}"' for name in names), "]"))
+    parts.append(_listing("__all__ = [", [f'"{name}"' for name in names], "]"))
     parts.append("\n")
-    parts.append(
-        _listing("_HOMES: dict[str, str] = {", (f'"{name}": "{homes[name]}"' for name in names), "}")
-    )
+    parts.append(_listing("_HOMES: dict[str, str] = {", [f'"{name}": "{homes[name]}"' for name in names], "}"))
     parts.append(_LAZY)
     eager = {name: homes[name] for name in names if name in tops}
     if eager:
@@ -82,10 +83,7 @@ def _imports(package: str, homes: Mapping[str, str], remark: str, indent: str) -
         by_target.setdefault(target, []).append(name)
     return "".join(
         _listing(
-            f"from {package}.{target} import ({remark}",
-            sorted(by_target[target], key=_in_imports),
-            ")",
-            indent,
+            f"from {package}.{target} import ({remark}", sorted(by_target[target], key=_in_imports), ")", indent
         )
         for target in sorted(by_target, key=_by_case_last)
     )
@@ -101,27 +99,23 @@ def _listing(opening: str, items: Iterable[str], closing: str, indent: str = "")
     )
 
 
-def _kind(name: str) -> int:
-    """Constants come first, then classes, then the rest: the order of isort, and of ruff's for `__all__`."""
-    return 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
-
-
-def _natural(name: str) -> _Natural:
+def _natural(name: str) -> str:
     """A key that sorts `conv2` before `conv10`; digits after a leading zero are read like decimals."""
-    return [
-        (1, 0, part) if not part.isdecimal() else (0, 0, part) if part[0] == "0" else (0, int(part), "")
-        for part in re.findall(r"\d+|\D", name)
-    ]
+    return _DIGITS.sub(lambda found: f"/{found[0]}" if found[0][0] == "0" else found[0].zfill(20), name)
 
 
-def _in_all(name: str) -> tuple[int, _Natural]:
-    return _kind(name), _natural(name)
+@functools.lru_cache(maxsize=_KEYS_KEPT)
+def _in_all(name: str) -> str:
+    """Constants come first, then classes, then the rest: the order of isort, and of ruff's for `__all__`."""
+    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
+    return f"{kind}{_natural(name)}"
 
 
-def _in_imports(name: str) -> tuple[int, _Natural, _Natural]:
+@functools.lru_cache(maxsize=_KEYS_KEPT)
+def _by_case_last(name: str) -> tuple[str, str]:
     """Among imports, upper and lower case decide only between names that are else the same."""
-    return _kind(name), *_by_case_last(name)
-
-
-def _by_case_last(name: str) -> tuple[_Natural, _Natural]:
     return _natural(name.lower()), _natural(name)
+
+
+def _in_imports(name: str) -> tuple[str, tuple[str, str]]:
+    return _in_all(name)[0], _by_case_last(name)

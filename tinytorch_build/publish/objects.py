@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -50,6 +50,13 @@ class ObjectStore:
         self.path(digest).unlink(missing_ok=True)
         return None
 
+    def digests(self) -> frozenset[str]:
+        """Digests that there are files for; whether these are whole, only `get` can say."""
+        try:
+            return frozenset(name.removesuffix(".py") for name in os.listdir(self._folder))
+        except FileNotFoundError:
+            return frozenset()
+
     def path(self, digest: str) -> Path:
         """Where the object with a digest lies, or would lie."""
         return self._folder / f"{digest}.py"
@@ -60,10 +67,7 @@ class ObjectStore:
         Args:
             keep: digests of the objects that are needed.
         """
-        if not self._folder.is_dir():
-            return
-        spare = [path for path in self._folder.glob("*.py") if path.stem not in keep]
+        spare = self.digests().difference(keep)
         if len(spare) > SPARE_OBJECTS:
-            for path in spare:
-                with contextlib.suppress(FileNotFoundError):
-                    path.unlink()
+            for digest in spare:
+                self.path(digest).unlink(missing_ok=True)

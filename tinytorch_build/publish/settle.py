@@ -133,6 +133,7 @@ class Publisher:
                 f"{layout.package} is no folder of its own; move it away, and the build makes one"
             )
         self._ledger.belongs_to(layout.package)
+        self._kept &= self._objects.digests()
         recover(layout)
         tree = self._reader.read()
         standing = self._standing.find(tree)
@@ -161,8 +162,8 @@ class Publisher:
 
     def _keep(self, entry: Entry) -> bool:
         """See to it that the object store holds an entry's export, if it is anywhere to be had."""
-        digest, kept = entry.export, self._objects.path(entry.export)
-        if digest in self._kept and kept.is_file():
+        digest = entry.export
+        if digest in self._kept:
             return True
         found = self._objects.get(digest) is not None
         for folder in (self._layout.published, self._layout.staging / self._layout.package):
@@ -170,7 +171,8 @@ class Publisher:
             if data is not None and sha256(data) == digest:
                 self._objects.put(data)
                 found = True
-        (self._kept.add if found else self._kept.discard)(digest)
+        if found:
+            self._kept.add(digest)
         return found
 
     def _eligible(self) -> dict[str, Entry]:

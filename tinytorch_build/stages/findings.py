@@ -98,13 +98,16 @@ def first_line(text: str) -> str:
     return line.removesuffix(".") if not line.endswith("..") else line
 
 
-def unmet_dependency(error: RaisedError | None, view: View, owner: str) -> tuple[str, str] | None:
+def unmet_dependency(
+    error: RaisedError | None, view: View, owner: str, *, exported: bool = False
+) -> tuple[str, str] | None:
     """Message and cure for an import of something that is not there; None for any other exception.
 
     Args:
         error: the exception.
         view: what could be imported of the package.
         owner: the module or file that imports.
+        exported: whether it is exported code that imports; tests may use what the package does not need.
     """
     if error is None or error.name is None or "ModuleNotFoundError" not in error.bases:
         return None
@@ -120,7 +123,9 @@ def unmet_dependency(error: RaisedError | None, view: View, owner: str) -> tuple
         cure = "correct the name, or install the version that has it"
     else:
         reason = f"{owner} imports {error.name}, which is not installed"
-        cure = f'install it, and add "{error.name}" to dependencies of [package] in modules.toml'
+        cure = "install it"
+        if exported:
+            cure += f', and add "{error.name}" to dependencies of [package] in modules.toml'
     return f"Module dependencies not satisfied: {reason}", cure
 
 

@@ -62,7 +62,7 @@ def check_import(workers: Workers, request: ImportRequest) -> StageFindings:
 def _failed(request: ImportRequest, failure: Failure) -> Problem:
     """The problem of an import that brought no result."""
     found = blame(failure.frames, in_file(request.source), request.locate)
-    unmet = unmet_dependency(failure.error, request.view, request.module)
+    unmet = unmet_dependency(failure.error, request.view, request.module, exported=True)
     if unmet is not None:
         check, (message, cure) = "dependency-not-satisfied", unmet
     elif failure.kind is FailureKind.RAISED:
