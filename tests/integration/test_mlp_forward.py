@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tinytorch.core.activations import GELU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from tinytorch.core.dense import MLP, Sequential, xavier_uniform
 from tinytorch.core.layers import Dropout, LayerNorm, Linear

@@ -1,6 +1,7 @@
 """Guards the boundary setup | tensor: where setup says ready, tensors compute."""
 
 import numpy as np
+
 from tinytorch.core.setup import check_environment, environment_facts, parse_version
 from tinytorch.core.tensor import PRIMITIVES, Tensor
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tinytorch.core.dense import MLP, Sequential, fill_constant
 from tinytorch.core.layers import Dropout, Layer, LayerNorm, Linear, Parameter
 from tinytorch.core.tensor import Tensor

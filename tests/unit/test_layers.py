@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tinytorch.core.layers import Dropout, Layer, LayerNorm, Linear, Parameter
 from tinytorch.core.tensor import Tensor, ones, zeros
 

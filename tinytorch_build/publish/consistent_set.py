@@ -42,15 +42,10 @@ def sound(published: Mapping[str, Entry]) -> dict[str, Entry]:
     Of two that claim the same file or public name the earlier one stays.
     """
     standing = _mutually_tested(published)
-    own: set[str] = set()
-    everything: set[str] = set()
-    for module, entry in list(standing.items()):
-        claims = _Claims.of(entry)
-        if own.isdisjoint(claims.everything) and everything.isdisjoint(claims.own):
-            own |= claims.own
-            everything |= claims.everything
-        else:
-            del standing[module]
+    clashes = _clashes(standing, standing)
+    for module, other in sorted(clashes, key=lambda pair: [list(published).index(name) for name in pair]):
+        if module in standing and other in standing:
+            del standing[other]
     return _mutually_tested(standing)
 
 
@@ -167,57 +162,54 @@ def _needs(module: str, published: Mapping[str, Entry], moves: _Moves) -> _Needs
     return needs
 
 
-@dataclass(frozen=True, slots=True)
-class _Claims:
-    """What an entry takes up in the package: its file and public names for itself, folders with others."""
-
-    own: frozenset[str]
-    shared: frozenset[str]
-
-    @classmethod
-    def of(cls, entry: Entry) -> _Claims:
-        parts = entry.target.casefold().split(".")  # many file systems do not tell `Core` from `core`
-        folders = (".".join(parts[:end]) for end in range(1, len(parts)))
-        names = (f"name {name}" for name in entry.names)
-        return cls(
-            frozenset([f"file {'.'.join(parts)}", *names]), frozenset(f"file {folder}" for folder in folders)
-        )
-
-    @property
-    def everything(self) -> frozenset[str]:
-        return self.own | self.shared
-
-    def clash_with(self, other: _Claims) -> bool:
-        return not (self.own.isdisjoint(other.everything) and self.shared.isdisjoint(other.own))
-
-
 def _add_claims(needs: Mapping[str, _Needs], published: Mapping[str, Entry], moves: _Moves) -> None:
     """Add the demands that come from two modules wanting the same file or public name."""
-    before = {module: _Claims.of(entry) for module, entry in published.items()}
-    after = {module: _Claims.of(entry) for module, entry in moves.items() if entry is not None}
-    owners: dict[str, set[str]] = defaultdict(set)
-    users: dict[str, set[str]] = defaultdict(set)
-    for module, claims in (*before.items(), *after.items()):
-        for claim in claims.own:
-            owners[claim].add(module)
-        for claim in claims.shared:
-            users[claim].add(module)
-    for module, claims in after.items():
-        rivals = set[str]()
-        for claim in claims.own:
-            rivals |= owners[claim] | users[claim]
-        for claim in claims.shared:
-            rivals |= owners[claim]
-        for other in rivals - {module}:
-            stays_in_way = other in before and claims.clash_with(before[other])
-            moves_in_way = other in after and claims.clash_with(after[other])
-            if stays_in_way and (moves_in_way or other not in moves):
-                needs[module].unready.add(other)
-            elif stays_in_way:
-                needs[module].requires.add(other)
-            elif moves_in_way:
-                needs[module].excludes.add(other)
-                needs[other].excludes.add(module)
+    after = {module: entry for module, entry in moves.items() if entry is not None}
+    if_it_stays, if_it_moves = _clashes(after, published), _clashes(after, after)
+    for module, other in sorted(if_it_stays | if_it_moves):
+        if (module, other) not in if_it_stays:
+            needs[module].excludes.add(other)
+            needs[other].excludes.add(module)
+        elif other in moves and (module, other) not in if_it_moves:
+            needs[module].requires.add(other)
+        else:
+            needs[module].unready.add(other)
+
+
+def _clashes(entries: Mapping[str, Entry], others: Mapping[str, Entry]) -> set[tuple[str, str]]:
+    """Pairs of a module of `entries` and one of `others` that want the same public name or place.
+
+    A module's place is its file; a folder of modules cannot have the name of a module (`core`, `core.tensor`).
+    """
+    names: dict[str, list[str]] = defaultdict(list)
+    places: dict[str, list[str]] = defaultdict(list)
+    folders: dict[str, list[str]] = defaultdict(list)
+    for module, entry in entries.items():
+        for name in entry.names:
+            names[name].append(module)
+        places[_place(entry)].append(module)
+        for folder in _folders(_place(entry)):
+            folders[folder].append(module)
+    found: set[tuple[str, str]] = set()
+    for other, entry in others.items():
+        place = _place(entry)
+        meeting = [names[name] for name in entry.names if name in names]
+        meeting += [index[place] for index in (places, folders) if place in index]
+        meeting += [places[folder] for folder in _folders(place) if folder in places]
+        found.update((module, other) for modules in meeting for module in modules if module != other)
+    return found
+
+
+def _place(entry: Entry) -> str:
+    return entry.target.casefold()  # many file systems do not tell `Core` from `core`
+
+
+def _folders(place: str) -> Iterator[str]:
+    """`a`, `a.b` for `a.b.c`."""
+    end = place.find(".")
+    while end >= 0:
+        yield place[:end]
+        end = place.find(".", end + 1)
 
 
 def _hopeless(needs: Mapping[str, _Needs]) -> dict[str, frozenset[str]]:

@@ -68,7 +68,9 @@ def render_init(package: str, version: str, modules: Sequence[tuple[str, Sequenc
     parts.append(f'\n__version__ = "{version}"\n\n')
     parts.append(_listing("__all__ = [", [f'"{name}"' for name in names], "]"))
     parts.append("\n")
-    parts.append(_listing("_HOMES: dict[str, str] = {", [f'"{name}": "{homes[name]}"' for name in names], "}"))
+    parts.append(
+        _listing("_HOMES: dict[str, str] = {", [f'"{name}": "{homes[name]}"' for name in names], "}")
+    )
     parts.append(_LAZY)
     eager = {name: homes[name] for name in names if name in tops}
     if eager:
@@ -83,7 +85,10 @@ def _imports(package: str, homes: Mapping[str, str], remark: str, indent: str) -
         by_target.setdefault(target, []).append(name)
     return "".join(
         _listing(
-            f"from {package}.{target} import ({remark}", sorted(by_target[target], key=_in_imports), ")", indent
+            f"from {package}.{target} import ({remark}",
+            sorted(by_target[target], key=_in_imports),
+            ")",
+            indent,
         )
         for target in sorted(by_target, key=_by_case_last)
     )

@@ -813,8 +813,7 @@ def _required(result: "Tensor", name: str, other: object) -> "Tensor":
 # coefficient.
 #
 # Horner's scheme reads and writes its array once per coefficient. A long array is therefore worked
-# off in blocks small enough to stay in the processor's cache; for a million elements that halves the
-# time.
+# off in blocks small enough to stay in the processor's cache: for a million elements, twice as fast.
 
 
 # %%
@@ -1785,7 +1784,6 @@ assert not (randn(5, generator) == randn(5, generator)).min()
 # negative elements; the NaN is dropped from the value, but in a gradient it comes back as
 # $0 \cdot \text{NaN}$. The cure is to make the input safe first:
 # `where(x > 0, where(x > 0, x, 1.0).sqrt(), 0.0)`.
-
 
 
 # %%

@@ -284,7 +284,7 @@ def register_gradient(primitive_name: str, rule: GradientRule, replace: bool = F
 # If $y_i = f(x_i)$, the Jacobian is diagonal and the rule is $\bar x_i = \bar y_i \, f'(x_i)$. So a
 # table of derivatives will do. Several are cheapest in terms of the *output*: $(e^x)' = e^x = y$,
 # $\tanh' = 1 - y^2$, $\sqrt{x}\,' = 1 / 2y$. That is why the note keeps it. (Abramowitz and Stegun,
-# *Handbook of Mathematical Functions*, 4.2, 4.3, 4.5 and 7.1.19.)
+# *Handbook of Mathematical Functions*, 4.1 to 4.5 and 7.1.19.)
 #
 # $|x|$ has a kink at 0. Any slope from -1 to 1 is a *subgradient* there; we take 0, as `np.sign`
 # does.
@@ -810,7 +810,8 @@ def backward(
 ) -> None:
     """Add the gradients of a tensor to the `.grad` of all tensors marked `requires_grad` that it depends on.
 
-    Reverse-mode automatic differentiation: Griewank and Walther, Evaluating Derivatives, 2nd ed., chapter 3.
+    Those are usually weights; an intermediate result gets a `.grad` too if it is marked. The method is
+    reverse-mode automatic differentiation (Griewank and Walther, Evaluating Derivatives, 2nd ed., chapter 3).
 
     Args:
         tensor: What to differentiate, usually the loss.
@@ -1095,9 +1096,9 @@ assert check_gradients(lambda x: x.sin(), [x]) < 1e-8
 # %% [markdown]
 # ## 6. A network learns
 #
-# Everything together, in the smallest network that can do what a straight line cannot: the exclusive
-# or. (Two layers suffice: Rumelhart, Hinton and Williams, *Learning Representations by
-# Back-propagating Errors*, Nature 323, 1986.)
+# Everything together, in a small network that does what no straight line can: the exclusive or. (Two
+# layers suffice: Rumelhart, Hinton and Williams, *Learning Representations by Back-propagating
+# Errors*, Nature 323, 1986.)
 
 # %%
 rng = np.random.default_rng(1)

@@ -117,7 +117,11 @@ LINK = "A symbolic link in the included folder leads out of it, to a folder, or 
         (outside, LINK, "put the file itself there"),
         (folder_link, LINK, "put the file itself there"),
         (lambda folder: (folder / "link").symlink_to("nowhere"), LINK, "put the file itself there"),
-        (lambda folder: os.mkfifo(folder / "link"), "Something that is no file lies in the included folder", "take it away"),
+        (
+            lambda folder: os.mkfifo(folder / "link"),
+            "Something that is no file lies in the included folder",
+            "take it away",
+        ),
     ],
     ids=["outside", "folder", "nowhere", "pipe"],
 )
@@ -133,7 +137,9 @@ def test_what_cannot_be_included(
 def test_a_name_that_cannot_be_shown(tmp_path: Path) -> None:
     write(tmp_path, "a\x1fb.txt")
     message = "An included file has a name with characters that cannot be shown"
-    assert include(tmp_path)[1] == [Problem("package-include", message, "extra/a\\x1fb.txt", cure="rename it")]
+    assert include(tmp_path)[1] == [
+        Problem("package-include", message, "extra/a\\x1fb.txt", cure="rename it")
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make symbolic links")

@@ -80,7 +80,10 @@ class CourseHistory(RuleBasedStateMachine):
             if not scope <= qualified.keys():
                 continue
             tested = entry(
-                name, str(self.texts[name]), [qualified[other] for other in sorted(scope)], target=self.targets[name]
+                name,
+                str(self.texts[name]),
+                [qualified[other] for other in sorted(scope)],
+                target=self.targets[name],
             )
             if int(sha256(f"{seed}{fact(tested, tested.scope)}".encode()), 16) % 4 < strictness:
                 continue
@@ -112,4 +115,6 @@ class CourseHistory(RuleBasedStateMachine):
 
 
 TestCourseHistory = CourseHistory.TestCase
-TestCourseHistory.settings = settings(derandomize=True, max_examples=60, stateful_step_count=40, deadline=None)
+TestCourseHistory.settings = settings(
+    derandomize=True, max_examples=60, stateful_step_count=40, deadline=None
+)

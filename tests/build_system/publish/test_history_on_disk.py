@@ -102,14 +102,19 @@ class History:
 
     def check(self, course: Course) -> None:
         """Each module that lies in the package was tested with the files that lie beside it."""
-        targets = {path.removesuffix(".py").replace("/", "."): text for path, text in course.modules().items()}
+        targets = {
+            path.removesuffix(".py").replace("/", "."): text for path, text in course.modules().items()
+        }
         standing = {
-            target.rpartition(".")[2]: identity(target, sha256(text.encode())) for target, text in targets.items()
+            target.rpartition(".")[2]: identity(target, sha256(text.encode()))
+            for target, text in targets.items()
         }
         assert len(standing) == len(targets)
         for name, found in standing.items():
             tested = self.proofs[found]
-            assert any(all(standing.get(other) == then for other, then in scope.items()) for scope in tested), name
+            assert any(
+                all(standing.get(other) == then for other, then in scope.items()) for scope in tested
+            ), name
         assert not targets or course.record_agrees()
 
 

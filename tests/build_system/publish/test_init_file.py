@@ -95,7 +95,9 @@ def test_a_module_is_imported_without_the_rest(tmp_path: Path) -> None:
     lay_out(tmp_path, MODULES, TEXTS)
     code = "import toy, sys; toy.Tensor; print('toy.core.tensor' in sys.modules, 'toy.core.layers' in sys.modules)"
     assert python(tmp_path, code) == "True False"
-    code = "import toy.core.tensor, sys; print(sorted(name for name in sys.modules if name.startswith('toy')))"
+    code = (
+        "import toy.core.tensor, sys; print(sorted(name for name in sys.modules if name.startswith('toy')))"
+    )
     assert python(tmp_path, code) == "['toy', 'toy.core', 'toy.core.tensor']"
 
 
@@ -138,7 +140,8 @@ def test_what_cannot_be_imported_by_name_is_left_out() -> None:
 identifiers = st.from_regex(r"[a-cA-C_][a-cA-C0-2_]{0,4}", fullmatch=True)
 packages = st.lists(
     st.tuples(
-        st.one_of(identifiers.map("core.{}".format), identifiers), st.lists(identifiers, max_size=8, unique=True)
+        st.one_of(identifiers.map("core.{}".format), identifiers),
+        st.lists(identifiers, max_size=8, unique=True),
     ),
     max_size=5,
     unique_by=lambda module: module[0],
@@ -166,10 +169,22 @@ def test_any_package_is_clean_for_ruff(tmp_path: Path) -> None:
 @pytest.mark.parametrize("modules", [MODULES, [("softmax", ["softmax"])], []])
 def test_it_is_clean_for_mypy(tmp_path: Path, modules: Sequence[tuple[str, Sequence[str]]]) -> None:
     typed = {"core.tensor": "EPS: float = 1e-6\nTensor: str = ''\nzeros: int = 0\n"}
-    typed |= {"core.layers": "from .tensor import Tensor\nLinear: str = Tensor\n", "softmax": "softmax: int = 0\n"}
+    typed |= {
+        "core.layers": "from .tensor import Tensor\nLinear: str = Tensor\n",
+        "softmax": "softmax: int = 0\n",
+    }
     lay_out(tmp_path, modules, typed)
     (tmp_path / "user.py").write_text("from toy import *\nimport toy\nprint(toy.__version__)\ntoy.unknown\n")
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "toy", "user.py"]
+    mypy = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+        "toy",
+        "user.py",
+    ]
     done = subprocess.run(mypy, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout == (
         'user.py:4: error: Module has no attribute "unknown"  [attr-defined]\n'

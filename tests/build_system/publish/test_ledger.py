@@ -133,7 +133,9 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: object, reason: str
     assert ledger.holds("test:1", "new")
     (problem,) = ledger.take_problems()
     assert re.fullmatch(
-        rf"The ledger of passed tests was damaged \({reason}\) and has been begun anew", problem.message, re.DOTALL
+        rf"The ledger of passed tests was damaged \({reason}\) and has been begun anew",
+        problem.message,
+        re.DOTALL,
     )
     assert problem.check == "ledger-damaged"
     assert problem.severity is Severity.WARNING
@@ -180,5 +182,7 @@ def test_a_row_that_makes_no_sense_counts_as_never_written(tmp_path: Path) -> No
 
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite3").mkdir()
-    with pytest.raises(PublishError, match=r"^The ledger of passed tests \(.*ledger.sqlite3\) cannot be used: "):
+    with pytest.raises(
+        PublishError, match=r"^The ledger of passed tests \(.*ledger.sqlite3\) cannot be used: "
+    ):
         Ledger(tmp_path / "ledger.sqlite3")

@@ -126,7 +126,9 @@ def test_an_edited_included_file_is_restored_from_the_included_folder(tmp_path: 
     (tmp_path / "toy/words.txt").write_text("two\n")
     (problem,) = course.settle().problems
     kept = kept_file(course).name
-    assert problem.cure == f"change extra/words.txt instead; what was found here is kept as build/rescued/{kept}"
+    assert (
+        problem.cure == f"change extra/words.txt instead; what was found here is kept as build/rescued/{kept}"
+    )
     assert course.content()["words.txt"] == "one\n"
 
 

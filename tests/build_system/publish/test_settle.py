@@ -75,7 +75,11 @@ def test_a_new_version_waits_for_a_published_module_that_fails_with_it(tmp_path:
     assert settlement.changed == ()
     assert course.modules() == FIRST
     assert course.edit("training", "training = 2\n").changed == ("layers", "tensor", "training")
-    assert course.modules() == {**FIRST, "core/tensor.py": "tensor = 2\n", "core/training.py": "training = 2\n"}
+    assert course.modules() == {
+        **FIRST,
+        "core/tensor.py": "tensor = 2\n",
+        "core/training.py": "training = 2\n",
+    }
     assert course.record_agrees()
 
 
@@ -246,7 +250,10 @@ def test_an_export_that_changed_after_its_test_is_refused(tmp_path: Path) -> Non
     course = Course(tmp_path, {"tensor": ()})
     with pytest.raises(PublishError) as caught:
         course.publisher().qualify_and_settle(entry("tensor", "never staged"))
-    assert str(caught.value) == "The export of module tensor changed after it was tested; run `doit validate:tensor`"
+    assert (
+        str(caught.value)
+        == "The export of module tensor changed after it was tested; run `doit validate:tensor`"
+    )
     assert course.ledger.candidates() == {}
 
 
@@ -274,7 +281,9 @@ def test_a_package_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
 def test_what_the_disk_refuses_is_told_and_the_package_stands(tmp_path: Path) -> None:
     course = published_chain(tmp_path)
     course.layout.publishing.write_text("a file where a folder should be")
-    with pytest.raises(PublishError, match=r"^Package toy could not be put in place, and stands as it was: .*publish"):
+    with pytest.raises(
+        PublishError, match=r"^Package toy could not be put in place, and stands as it was: .*publish"
+    ):
         course.edit("training", "training = 2\n")
     assert course.modules() == FIRST
     course.layout.publishing.unlink()

@@ -27,7 +27,12 @@ from tinytorch_build.publish.tree import read_tree
 posix = pytest.mark.skipif(os.name == "nt", reason="no fork, no signals, no hard limits")
 
 OLD = {"__init__.py": "old", "core/tensor.py": "same", "core/gone.py": "gone", "modules.lock": "old record"}
-NEW = {"__init__.py": "new", "core/tensor.py": "same", "nn/layers.py": "new too", "modules.lock": "new record"}
+NEW = {
+    "__init__.py": "new",
+    "core/tensor.py": "same",
+    "nn/layers.py": "new too",
+    "modules.lock": "new record",
+}
 REUSED = {"core/tensor.py"}
 
 
@@ -145,7 +150,9 @@ def test_killed_at_any_step_it_leaves_the_old_package_or_the_new_one(layout: Lay
         ended_by = in_child(lambda at=step: swap(layout, package(NEW), REUSED, killer(at), MODES[mode]))  # type: ignore[misc]
         assert ended_by == signal.SIGKILL
         recover(layout)
-        outcomes.append("new" if holds(layout, NEW) else "old" if holds(layout, OLD) else f"neither, at {step}")
+        outcomes.append(
+            "new" if holds(layout, NEW) else "old" if holds(layout, OLD) else f"neither, at {step}"
+        )
         assert not recover(layout)
         if outcomes[-1] == "new":
             swap(layout, package(OLD))
@@ -245,7 +252,9 @@ def test_modes_follow_the_umask_and_the_included_file(layout: Layout, tmp_path: 
         swap(layout, files)
     finally:
         os.umask(mask)
-    modes = {path: (layout.published / path).stat().st_mode & 0o777 for path in ("run.sh", "__init__.py", "nn")}
+    modes = {
+        path: (layout.published / path).stat().st_mode & 0o777 for path in ("run.sh", "__init__.py", "nn")
+    }
     assert modes == {"run.sh": 0o750, "__init__.py": 0o640, "nn": 0o750}
 
 
@@ -253,7 +262,11 @@ def test_modes_follow_the_umask_and_the_included_file(layout: Layout, tmp_path: 
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
     """A folder on another file system than `tmp_path`."""
     shared = Path("/dev/shm")
-    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev or not os.access(shared, os.W_OK):
+    if (
+        not shared.is_dir()
+        or shared.stat().st_dev == tmp_path.stat().st_dev
+        or not os.access(shared, os.W_OK)
+    ):
         pytest.skip("there is no second file system at hand")
     folder = Path(tempfile.mkdtemp(dir=shared))
     yield folder
