@@ -498,13 +498,14 @@ def _propagate(
                 own.add(key)
     return totals
 
-# %% #56500c345d58
+# %% #8a0b5d743447
 def backward(
     tensor: Tensor, gradient: Tensor | _Array | float | None = None, retain_graph: bool = False
 ) -> None:
     """Add the gradients of a tensor to the `.grad` of all tensors marked `requires_grad` that it depends on.
 
-    Reverse-mode automatic differentiation: Griewank and Walther, Evaluating Derivatives, 2nd ed., chapter 3.
+    Those are usually weights; an intermediate result gets a `.grad` too if it is marked. The method is
+    reverse-mode automatic differentiation (Griewank and Walther, Evaluating Derivatives, 2nd ed., chapter 3).
 
     Args:
         tensor: What to differentiate, usually the loss.

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
+import importlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinytorch_build.stages.session_facts import SessionFacts
+
+UNUSED_PLUGINS = (
+    "cacheprovider",  # would write into the course
+    "faulthandler",  # would take the supervisor's place
+    *("doctest", "junitxml", "pastebin", "setuponly", "setupplan", "stepwise"),
+)
 
 
 def run_pytest(root: str, files: Sequence[str]) -> SessionFacts:
@@ -26,8 +33,12 @@ def run_pytest(root: str, files: Sequence[str]) -> SessionFacts:
     from tinytorch_build.stages.recorder import Recorder
 
     recorder = Recorder(Path(root))
+    plugins: list[object] = [recorder]
+    with contextlib.suppress(ModuleNotFoundError):
+        # As an object and not by `-p`, which would have its assertions rewritten in each worker anew.
+        plugins.append(importlib.import_module("_hypothesis_pytestplugin"))
     distrust_cached_tests()
-    status = pytest.main([*options(root), *(str(Path(root, file)) for file in files)], plugins=[recorder])
+    status = pytest.main([*options(root), *(str(Path(root, file)) for file in files)], plugins=plugins)
     return recorder.facts(int(status))
 
 
@@ -36,10 +47,8 @@ def options(root: str) -> Iterator[str]:
     descriptor, ini = tempfile.mkstemp(prefix="pytest-", suffix=".ini")
     os.close(descriptor)
     yield from ("-c", ini, "--rootdir", root, "--confcutdir", root, "--import-mode", "importlib")
-    for plugin in ("cacheprovider", "faulthandler", "pastebin", "junitxml"):
+    for plugin in UNUSED_PLUGINS:
         yield from ("-p", f"no:{plugin}")
-    if importlib.util.find_spec("_hypothesis_pytestplugin") is not None:
-        yield from ("-p", "_hypothesis_pytestplugin")
     # Nothing is captured: the supervisor keeps the output, also that of a test that kills its process.
     yield from ("--continue-on-collection-errors", "-s", "-v", "--tb=short", "--color=no", "--no-header")
 

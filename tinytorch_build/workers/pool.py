@@ -31,7 +31,7 @@ GRACE_SECONDS = 15.0
 START_SECONDS = 60.0
 """How long the server may take to load its modules and fork a supervisor."""
 
-PRELOAD = ("numpy", "numpy.random", "pytest", "hypothesis", "tinytorch_build.stages.recorder")
+PRELOAD = ("numpy", "numpy.random", "pytest", "hypothesis", "tinytorch_build.stages.warm_pytest")
 """What nearly every job needs."""
 CAN_FORK = hasattr(os, "fork") and sys.platform != "win32"
 
