@@ -179,7 +179,7 @@ def _add_claims(needs: Mapping[str, _Needs], published: Mapping[str, Entry], mov
 def _clashes(entries: Mapping[str, Entry], others: Mapping[str, Entry]) -> set[tuple[str, str]]:
     """Pairs of a module of `entries` and one of `others` that want the same public name or place.
 
-    A module's place is its file; a folder of modules cannot have the name of a module (`core`, `core.tensor`).
+    A module's place is its file; no folder of modules can have the name of a module (`core`, `core.tensor`).
     """
     names: dict[str, list[str]] = defaultdict(list)
     places: dict[str, list[str]] = defaultdict(list)

@@ -110,7 +110,7 @@ class _Encoder(toml.TomlEncoder):  # type: ignore[type-arg]  # the stub makes a 
 
 
 def _quoted(text: str) -> str:
-    """A TOML basic string: what JSON makes of a text, except that TOML wants the delete character escaped too."""
+    """A TOML basic string: what JSON makes of a text, except that TOML wants the delete character escaped."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -72,7 +72,7 @@ class TreeReader:
         self._known = {}
         for path, digest in files.items():
             try:
-                self._known[path] = (_signature(os.lstat(self._folder / path)), digest)
+                self._known[path] = (_signature(os.lstat(f"{self._folder}{os.sep}{path}")), digest)
             except OSError:
                 continue  # gone already; the next reading finds that
 

@@ -71,7 +71,7 @@ def tool_version(distribution: str) -> str:
 @functools.cache
 def own_code_digest() -> str:
     """A digest of the build's own code: a check that was mended must run again on what it had passed."""
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     return digest_of(
         {path.relative_to(root).as_posix(): sha256(path.read_bytes()) for path in sorted(root.rglob("*.py"))}
     )

@@ -31,9 +31,13 @@ GRACE_SECONDS = 15.0
 START_SECONDS = 60.0
 """How long the server may take to load its modules and fork a supervisor."""
 
-PRELOAD = ("numpy", "numpy.random", "pytest", "hypothesis", "tinytorch_build.stages.warm_pytest")
+PRELOAD = (
+    *("numpy", "numpy.random", "pytest", "hypothesis"),
+    *(f"tinytorch_build.stages.{name}" for name in ("inside_cells", "inside_import", "warm_pytest")),
+)
 """What nearly every job needs."""
-CAN_FORK = hasattr(os, "fork") and sys.platform != "win32"
+CAN_FORK = sys.platform == "linux"
+"""Elsewhere there is no `fork`, or, as on macOS, numerical libraries do not survive it."""
 
 _START = """
 import sys
@@ -53,8 +57,8 @@ class Workers:
         root: the course's root, which workers do not find on their path.
         preload: modules that the server loads beforehand; those that are not installed are left out.
         confine: whether workers may write into their own folders only, where the system can see to that.
-        fork: whether to fork workers from a warm server; by default where there is `fork`. Without it, each
-            job runs in a Python of its own, with fewer guards: see `plain`.
+        fork: whether to fork workers from a warm server; by default on Linux. Otherwise each job runs in a
+            Python of its own, with fewer guards: see `plain`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Finding and ending every process that a job has started, also those that ran away from it."""
+"""Finding and ending every process that a job has started, also those that ran away from it (Linux)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import ctypes
 import functools
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -18,28 +17,23 @@ REAP_SECONDS = 5.0
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of every descendant whose own parent ends (Linux; else nothing)."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    """Make this process the parent of every descendant whose own parent ends."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent ends (Linux; else nothing).
+    """Ask the kernel to kill this process when its parent ends.
 
     Args:
         parent: process id of the parent; if it is gone already, this process ends at once.
     """
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _prctl(option: int, argument: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, argument, 0, 0, 0)
-
-
 def children(pid: int) -> list[int]:
-    """Process ids of the children of a process; none if it is gone, or where there is no `/proc`."""
+    """Process ids of the children of a process; none if it is gone."""
     if not _kernel_lists_children():
         return _children_by_search(pid)
     found: list[int] = []
@@ -85,13 +79,10 @@ def exit_status(pid: int) -> int | None:
 
     As long as it is not reaped, its number stands for nothing else, and its process group can be killed.
     """
-    if sys.platform == "linux":
-        state = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if state is None:
-            return None
-        return state.si_status if state.si_code == os.CLD_EXITED else -state.si_status
-    ended, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if ended else None
+    state = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if state is None:
+        return None
+    return state.si_status if state.si_code == os.CLD_EXITED else -state.si_status
 
 
 def end_descendants(group: int | None = None) -> None:
@@ -129,5 +120,5 @@ def kill(pid: int) -> None:
     """Kill a process, or with a negative number a process group, if it is still there."""
     try:
         os.kill(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # it is gone, or is a zombie (macOS)
+    except (ProcessLookupError, PermissionError):  # it is gone, or is a program that runs as another user
         return

@@ -101,8 +101,8 @@ def _homeless_modules() -> list[ModuleType]:
     found = []
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        known = name == "__main__" or name.partition(".")[0] == PACKAGE
-        if isinstance(file, str) and not known and not _is_installed(os.path.dirname(file)):
+        is_known = name == "__main__" or name.partition(".")[0] == PACKAGE or module.__name__ != name
+        if isinstance(file, str) and not is_known and not _is_installed(os.path.dirname(file)):
             found.append(module)
     return found
 

@@ -44,7 +44,6 @@
 #| export
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Protocol, cast
 
@@ -201,7 +200,6 @@ class Recorder(Protocol):
 
 
 _recorder: Recorder | None = None
-_array_of = attrgetter("_data")
 
 
 def set_recorder(recorder: Recorder | None) -> Recorder | None:
@@ -235,7 +233,7 @@ def apply(primitive: Primitive, *inputs: Any, **params: Any) -> "Tensor":
     Returns:
         A new tensor around the result. An installed recorder has seen it.
     """
-    output = _wrap(primitive.forward(*map(_array_of, inputs), **params))
+    output = _wrap(primitive.forward(*[tensor._data for tensor in inputs], **params))
     if _recorder is not None:
         _recorder.record(primitive, inputs, output, params)
     return output

@@ -171,8 +171,8 @@ assert message == "step 0 is the class Linear: write Linear(...)"
 # $$\operatorname{Var}(W) = g^2\,\frac{2}{n_\text{in} + n_\text{out}}$$
 #
 # **Kaiming** (He, Zhang, Ren & Sun, *Delving Deep into Rectifiers*, ICCV 2015, eq. 10 and 15). ReLU sets half
-# of its inputs to zero and so halves the mean square. The weights make up for it; with a leaky slope $a$ on the
-# negative side:
+# of its inputs to zero and so halves the mean square. The weights make up for it; with a leaky slope $a$
+# on the negative side:
 #
 # $$\operatorname{Var}(W) = \frac{2}{(1 + a^2)\, n_\text{in}}$$
 #

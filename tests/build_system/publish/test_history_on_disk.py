@@ -54,8 +54,8 @@ class History:
         elif act < 0.8:
             self.targets[name] = self.chance.choice([f"core.{name}", f"nn.{name}"])
         elif name in ("dense", "training", "setup"):  # on which nothing depends
-            if self.depends.pop(name, None) is None:
-                self.depends = {each: DEPENDS[each] for each in DEPENDS if each in {*self.depends, name}}
+            there = {*self.depends} ^ {name}
+            self.depends = {each: DEPENDS[each] for each in DEPENDS if each in there}
 
     def vandalise(self) -> None:
         """Somebody changes the package by hand."""

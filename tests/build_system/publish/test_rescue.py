@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.build_system.publish.builders import Course
 from tests.build_system.publish.test_settle import CHAIN, FIRST, published_chain
 from tests.build_system.publish.test_swap import posix
+from tinytorch_build.errors import PublishError
 from tinytorch_build.model import Package, Problem, Severity
 from tinytorch_build.publish import Settlement
 
@@ -218,8 +220,6 @@ def test_an_edit_in_the_same_second_and_of_the_same_size_is_noticed(tmp_path: Pa
     edited = tmp_path / "toy/core/tensor.py"
     times = edited.stat()
     edited.write_text("tensor = 9\n")
-    import os
-
     os.utime(edited, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert [problem.file for problem in publisher.settle().problems] == ["toy/core/tensor.py"]
     assert is_whole(course)
@@ -349,8 +349,6 @@ def test_an_edit_that_cannot_be_kept_stays_where_it_is(tmp_path: Path) -> None:
     course = published_chain(tmp_path)
     course.layout.rescued.write_text("a file where a folder should be")
     (tmp_path / "toy/core/tensor.py").write_text("mine\n")
-    from tinytorch_build.errors import PublishError
-
-    with pytest.raises(PublishError, match="^Package toy could not be put in place, and stands as it was: "):
+    with pytest.raises(PublishError, match=r"^Package toy could not be put in place, and stands as it was: "):
         course.settle()
     assert (tmp_path / "toy/core/tensor.py").read_text() == "mine\n"

@@ -338,7 +338,7 @@ def test_killed_at_any_step_the_next_run_ends_what_was_begun(tmp_path: Path) -> 
 
 def test_threads_that_publish_at_once_take_turns(tmp_path: Path) -> None:
     names = [f"m{number}" for number in range(12)]
-    course = Course(tmp_path, {name: () for name in names})
+    course = Course(tmp_path, dict.fromkeys(names, ()))
     for name in names:
         course.stage(name, f"{name} = 1\n")
     shared = course.publisher()

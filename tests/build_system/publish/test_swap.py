@@ -215,7 +215,7 @@ def test_a_new_package_that_cannot_be_renamed_into_place(layout: Layout) -> None
             layout.published.mkdir()
             (layout.published / "squatter").write_text("")
 
-    with pytest.raises(OSError, match="not empty|exists"):
+    with pytest.raises(OSError, match=r"not empty|exists"):
         swap(layout, package(NEW), REUSED, hook, unsupported)
     assert (layout.published / "squatter").exists()
 
