@@ -5,10 +5,9 @@ __all__ = ['PRIMITIVES', 'Primitive', 'Recorder', 'set_recorder', 'get_recorder'
            'full', 'eye', 'arange', 'linspace', 'zeros_like', 'ones_like', 'rand', 'randn', 'concatenate', 'stack',
            'where']
 
-# %% #70072d96f457
+# %% #b82b571ff813
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Protocol, cast
 
@@ -69,7 +68,7 @@ def _common_dtype(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
     meeting = np.promote_types(first, second)
     return _INT64 if meeting == _BOOL else meeting
 
-# %% #33ec8a44b103
+# %% #665a99131556
 @dataclass(frozen=True, slots=True)
 class Primitive:
     """A named, pure function on NumPy arrays: the unit that a recorder sees.
@@ -96,7 +95,6 @@ class Recorder(Protocol):
 
 
 _recorder: Recorder | None = None
-_array_of = attrgetter("_data")
 
 
 def set_recorder(recorder: Recorder | None) -> Recorder | None:
@@ -130,7 +128,7 @@ def apply(primitive: Primitive, *inputs: Any, **params: Any) -> "Tensor":
     Returns:
         A new tensor around the result. An installed recorder has seen it.
     """
-    output = _wrap(primitive.forward(*map(_array_of, inputs), **params))
+    output = _wrap(primitive.forward(*[tensor._data for tensor in inputs], **params))
     if _recorder is not None:
         _recorder.record(primitive, inputs, output, params)
     return output

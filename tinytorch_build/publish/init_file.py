@@ -42,7 +42,7 @@ _EAGER = """
 
 _DIGITS = re.compile(r"\d+")
 _KEYS_KEPT = 1 << 15
-"""Sort keys are kept for so many names: the file is written anew for every module that passes."""
+"""So many sort keys and statements are kept: the file is written anew for every module that passes."""
 
 
 def render_init(package: str, version: str, modules: Sequence[tuple[str, Sequence[str]]]) -> str:
@@ -84,14 +84,14 @@ def _imports(package: str, homes: Mapping[str, str], remark: str, indent: str) -
     for name, target in homes.items():
         by_target.setdefault(target, []).append(name)
     return "".join(
-        _listing(
-            f"from {package}.{target} import ({remark}",
-            sorted(by_target[target], key=_in_imports),
-            ")",
-            indent,
-        )
+        _import(f"{package}.{target}", tuple(by_target[target]), remark, indent)
         for target in sorted(by_target, key=_by_case_last)
     )
+
+
+@functools.lru_cache(maxsize=_KEYS_KEPT)
+def _import(module: str, names: tuple[str, ...], remark: str, indent: str) -> str:
+    return _listing(f"from {module} import ({remark}", sorted(names, key=_in_imports), ")", indent)
 
 
 def _listing(opening: str, items: Iterable[str], closing: str, indent: str = "") -> str:
@@ -106,7 +106,7 @@ def _listing(opening: str, items: Iterable[str], closing: str, indent: str = "")
 
 def _natural(name: str) -> str:
     """A key that sorts `conv2` before `conv10`; digits after a leading zero are read like decimals."""
-    return _DIGITS.sub(lambda found: f"/{found[0]}" if found[0][0] == "0" else found[0].zfill(20), name)
+    return _DIGITS.sub(lambda found: f"/{found[0]} " if found[0][0] == "0" else found[0].zfill(20), name)
 
 
 @functools.lru_cache(maxsize=_KEYS_KEPT)
