@@ -30,10 +30,6 @@ class ManifestError(CourseError):
         return "\n".join([heading, *(f"  {problem}".replace("\n", "\n  ") for problem in self.problems)])
 
 
-class CommandError(CourseError):
-    """The command line asks for something that does not exist or cannot be done."""
-
-
 class PublishError(CourseError):
     """The package could not be put in place; the one that stood there still stands."""
 

@@ -49,6 +49,7 @@ class Session:
         manifest: the course.
         plan: its tasks.
         checks: the course's own checks, from its `dodo.py`.
+        held: modules whose new version waits, each with the published modules that have not passed with it.
     """
 
     manifest: Manifest
@@ -57,6 +58,7 @@ class Session:
     _cells: dict[str, CellFacts] = field(default_factory=dict)
     _names: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     _closures: dict[str, str] = field(default_factory=dict)
+    held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _mutex: threading.RLock = field(default_factory=threading.RLock)
     _run_lock: RunLock | None = None
 
@@ -131,7 +133,9 @@ class Session:
             lock = RunLock(self.layout.run_lock)
             lock.acquire(what)
             self._run_lock = lock
-            return list(self.publisher.settle().problems)
+            settlement = self.publisher.settle()
+            self.held = settlement.held
+            return list(settlement.problems)
 
     def close(self) -> None:
         """End the worker processes and let go of the files and the lock. Safe to call twice."""

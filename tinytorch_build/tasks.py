@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import sysconfig
@@ -16,11 +17,12 @@ from doit.exceptions import InvalidDodoFile
 from tinytorch_build.doit_plugins.backend import SqliteBackend
 from tinytorch_build.doit_plugins.course_task import CourseTask
 from tinytorch_build.doit_plugins.reporter import CourseReporter
-from tinytorch_build.errors import CourseError
+from tinytorch_build.errors import CourseError, ManifestError
 from tinytorch_build.layout import MANIFEST, Layout
 from tinytorch_build.manifest import load_manifest
+from tinytorch_build.model import Outcome
 from tinytorch_build.plan import make_plan
-from tinytorch_build.report.outcome import Report
+from tinytorch_build.report.outcome import Report, write_report
 from tinytorch_build.session import Session
 from tinytorch_build.test_files import find_test_files
 
@@ -48,8 +50,21 @@ def open_session(root: Path, checks: Sequence[CustomCheck] = ()) -> Session:
     Raises:
         ManifestError: with everything that is wrong with the manifest.
     """
-    manifest = load_manifest(root / MANIFEST)
+    try:
+        manifest = load_manifest(root / MANIFEST)
+    except ManifestError as error:
+        _report_manifest(root, error)
+        raise
     return Session(manifest, make_plan(manifest, find_test_files(manifest)), checks)
+
+
+def _report_manifest(root: Path, error: ManifestError) -> None:
+    """An earlier run's report must not stay behind as if it were this one's."""
+    report = Layout(root, "").report
+    if report.exists():
+        outcome = Report(Outcome.FAILED, problems=error.problems)
+        with contextlib.suppress(OSError):
+            write_report(report, outcome)
 
 
 def for_course(

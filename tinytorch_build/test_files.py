@@ -27,7 +27,7 @@ def find_test_files(manifest: Manifest) -> tuple[TestFile, ...]:
 
 
 def _files_in(manifest: Manifest, kind: TestKind, folder: Path) -> Iterator[TestFile]:
-    for path in sorted((*folder.rglob("test_*.py"), *folder.rglob("*_test.py"))):
+    for path in sorted({*folder.rglob("test_*.py"), *folder.rglob("*_test.py")}):
         if path.is_file():
             yield TestFile(
                 path=path.relative_to(manifest.root).as_posix(),

@@ -12,6 +12,7 @@ from doit.exceptions import TaskError, TaskFailed
 
 from tinytorch_build.errors import CourseError
 from tinytorch_build.model import Problem, errors
+from tinytorch_build.run_lock import RunLock
 from tinytorch_build.steps import Step, StepResult, timed
 
 
@@ -46,7 +47,7 @@ class Freshness(UptodateCalculator):  # type: ignore[misc]  # doit has no types
         self._step = step
         self._dependencies: Any = None
         self.values: dict[str, Any] = {}
-        """What the last success saved: inputs, outputs, facts, problems, seconds, notes."""
+        """What the last success saved: inputs, outputs, facts, problems, seconds."""
 
     def setup(self, dep_manager: Any, tasks_dict: Mapping[str, Any]) -> None:
         super().setup(dep_manager, tasks_dict)
@@ -93,6 +94,7 @@ class StepAction(BaseAction):  # type: ignore[misc]  # doit has no types
             return StepBroken(self._step, error, traceback.format_exc())
 
     def _execute(self) -> StepFailed | None:
+        self._step.session.open("doit")  # where another reporter runs than ours, nobody has opened it
         before = self._step.inputs()
         self._freshness.drop_record()
         result, seconds = timed(self._step)
@@ -107,10 +109,33 @@ class StepAction(BaseAction):  # type: ignore[misc]  # doit has no types
             "outputs": self._step.outputs(),
             "facts": dict(result.facts),
             "problems": [problem.to_json() for problem in result.problems],
-            "notes": list(result.notes),
             "seconds": round(seconds, 4),
         }
         return None
+
+
+class CleanAction(BaseAction):  # type: ignore[misc]  # doit has no types
+    """Remove what a step makes, unless a run is under way that may be reading it."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self.task: Any = None
+
+    def __str__(self) -> str:
+        names = [self._step.session.layout.relative(path) for path in self._step.writes()]
+        return f"remove {', '.join(names) or 'nothing'}"
+
+    def execute(self, out: Any = None, err: Any = None) -> None:
+        lock = RunLock(self._step.session.layout.run_lock)
+        try:
+            lock.acquire("doit clean")
+        except CourseError as error:
+            raise SystemExit(f"ERROR: {error}") from None  # doit would print any other and end with status 0
+        try:
+            for path in self._step.writes():
+                path.unlink(missing_ok=True)
+        finally:
+            lock.release()
 
 
 def _changed_meanwhile(result: StepResult, changed: list[str]) -> StepResult:

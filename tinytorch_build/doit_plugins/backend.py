@@ -26,6 +26,7 @@ class SqliteBackend:
         self._codec = codec
         self._mutex = threading.RLock()
         self._cache: dict[str, dict[str, Any]] = {}
+        self._unwritten: set[str] = set()
         self._connection: sqlite3.Connection | None = None
 
     def _open(self) -> sqlite3.Connection:
@@ -66,10 +67,14 @@ class SqliteBackend:
         with self._mutex:
             row = self._row(task_id)
             row[dependency] = value
+            self._unwritten.add(task_id)
             if dependency == "deps:":  # the last thing that doit saves of a task
-                self._open().execute(
-                    "insert or replace into task values (?, ?)", (task_id, self._codec.encode(row))
-                )
+                self._write(task_id)
+
+    def _write(self, task_id: str) -> None:
+        data = self._codec.encode(self._row(task_id))
+        self._open().execute("insert or replace into task values (?, ?)", (task_id, data))
+        self._unwritten.discard(task_id)
 
     def in_(self, task_id: str) -> bool:
         with self._mutex:
@@ -78,25 +83,23 @@ class SqliteBackend:
     def remove(self, task_id: str) -> None:
         with self._mutex:
             self._cache[task_id] = {}
+            self._unwritten.discard(task_id)
             self._open().execute("delete from task where id = ?", (task_id,))
 
     def remove_all(self) -> None:
         with self._mutex:
             self._cache = {}
+            self._unwritten = set()
             self._open().execute("delete from task")
 
     def dump(self) -> None:
         """Write what was set without the closing mark (`doit ignore` does that), and close the file."""
         with self._mutex:
-            if self._connection is None:
-                return
-            for task_id, row in self._cache.items():
-                if row and "deps:" not in row:
-                    self._connection.execute(
-                        "insert or replace into task values (?, ?)", (task_id, self._codec.encode(row))
-                    )
-            self._connection.close()
-            self._connection = None
+            for task_id in sorted(self._unwritten):
+                self._write(task_id)
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
             self._cache = {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tinytorch_build.doit_plugins.action import Freshness, StepAction
+from tinytorch_build.doit_plugins.action import CleanAction, Freshness, StepAction
 from tinytorch_build.plan import PlannedTask
 from tinytorch_build.session import Session
 from tinytorch_build.steps import Step, step_for
@@ -21,6 +21,9 @@ class CourseTask:
     step: Step
     freshness: Freshness
     action: StepAction
+
+    def __repr__(self) -> str:
+        return f"<{self.step.task.name} of {self.session.layout.root}>"
 
     @classmethod
     def of(cls, task: Any) -> CourseTask:
@@ -51,6 +54,6 @@ class CourseTask:
             "targets": [str(path) for path in self.step.writes()],
             "task_dep": list(self.step.task.needs),
             "uptodate": [self.freshness],
-            "clean": True,
+            "clean": [CleanAction(self.step)],
             "meta": {_META: self},
         }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import FrameType, TracebackType
 from typing import Any, TextIO
 
@@ -18,7 +17,7 @@ from tinytorch_build.errors import CourseError
 from tinytorch_build.files import write_atomically
 from tinytorch_build.model import Outcome, Problem, errors
 from tinytorch_build.plan import PlannedTask
-from tinytorch_build.report.outcome import Report, TaskReport, assemble
+from tinytorch_build.report.outcome import Report, TaskReport, assemble, write_report
 from tinytorch_build.report.terminal import display_for
 from tinytorch_build.session import Session
 from tinytorch_build.steps import StepResult
@@ -36,6 +35,8 @@ class CourseReporter:
         self._opened = False
         self._tasks: dict[str, TaskReport] = {}
         self._problems: list[Problem] = []
+        self._wanted: list[str] = []
+        self._restore: Callable[[], None] = _nothing
         self._began = time.perf_counter()
         self.report: Report | None = None
 
@@ -51,10 +52,13 @@ class CourseReporter:
         except CourseError as error:
             raise InvalidTask(str(error)) from error
         self._opened = True
-        _end_cleanly_on_signals()
+        self._restore = _end_cleanly_on_signals()
         for problem in self._problems:
             self._display.say(str(problem))
-        self._display.begin(self._session.plan, _wanted(self._session, tasks, selected))
+        if errors(self._problems):
+            raise InvalidTask(f"{self._session.manifest.package.name}/ cannot be published to")
+        self._wanted = _wanted(self._session, tasks, selected)
+        self._display.begin(self._session.plan, self._wanted)
 
     def complete_run(self) -> None:
         """The run is over, if only by an interruption: write the report, end the workers, free the lock."""
@@ -67,16 +71,18 @@ class CourseReporter:
                 session.plan,
                 self._tasks,
                 session.published_as_staged(),
-                self._problems,
-                time.perf_counter() - self._began,
+                wanted=self._wanted,
+                held=session.held,
+                problems=self._problems,
+                seconds=time.perf_counter() - self._began,
             )
-            text = json.dumps(self.report.to_json(), indent=2, ensure_ascii=False)
-            write_atomically(session.layout.report, text.encode() + b"\n")
+            write_report(session.layout.report, self.report)
             failed = [name for name, report in self._tasks.items() if report.outcome is Outcome.FAILED]
             package = session.manifest.package.name
             self._display.end(session.plan, self.report, failed, package)
         finally:
             session.close()
+            self._restore()
 
     def runtime_error(self, message: str) -> None:
         """The run could not begin or go on."""
@@ -106,6 +112,7 @@ class CourseReporter:
     def add_failure(self, task: Any, fail: Any) -> None:
         planned = _planned(task)
         if planned is None:
+            self._foreign_failure(task, fail)
             return
         if type(fail).__name__ == "UnmetDependency":
             self._keep(task, TaskReport(Outcome.BLOCKED, blocked_by=self._roots(planned)))
@@ -118,7 +125,7 @@ class CourseReporter:
         log = self._write_log(planned, result)
         self._keep(
             task,
-            TaskReport(Outcome.FAILED, fail.seconds, tuple(result.problems), notes=result.notes, log=log),
+            TaskReport(Outcome.FAILED, fail.seconds, tuple(result.problems), log=log),
         )
 
     def cleanup_error(self, exception: Any) -> None:
@@ -128,6 +135,18 @@ class CourseReporter:
         """No task of a course has a teardown."""
 
     # -- inside
+
+    def _foreign_failure(self, task: Any, fail: Any) -> None:
+        """A task of the course's own `dodo.py` has failed; a group that is only blocked says nothing."""
+        if not task.actions and type(fail).__name__ == "UnmetDependency":
+            return
+        output = "".join(action.err or action.out or "" for action in task.actions).strip()
+        said = f"task {task.name} failed: {fail.get_msg().strip()}"
+        problem = Problem(
+            "doit", f"{said}\n{output}" if output else said, cure="it is a task of dodo.py itself"
+        )
+        self._problems.append(problem)
+        self._display.say(problem.message)
 
     def _keep(self, task: Any, report: TaskReport) -> None:
         planned = CourseTask.of(task).step.task
@@ -160,7 +179,6 @@ def _remembered(values: Mapping[str, Any], outcome: Outcome) -> TaskReport:
         outcome,
         values["seconds"],
         tuple(Problem.from_json(problem) for problem in values["problems"]),
-        notes=tuple(values["notes"]) if outcome is Outcome.RAN else (),
     )
 
 
@@ -175,21 +193,34 @@ def _wanted(session: Session, tasks: Mapping[str, Any], selected: Iterable[str])
     return [task.name for task in session.plan.tasks if task.name in seen and not task.is_goal]
 
 
-def _end_cleanly_on_signals() -> None:
-    """SIGTERM ends a run as Ctrl-C does, and neither shows a traceback."""
+def _nothing() -> None:
+    """There is nothing to restore."""
+
+
+def _end_cleanly_on_signals() -> Callable[[], None]:
+    """SIGTERM ends a run as Ctrl-C does, and neither shows a traceback.
+
+    Returns:
+        what puts things back as they were, unless the run is just ending that way.
+    """
     if threading.current_thread() is not threading.main_thread():
-        return
+        return _nothing
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
-    before = sys.excepthook
+    hook_before, handler_before = sys.excepthook, signal.signal(signal.SIGTERM, interrupt)
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             print("interrupted; the package is as the last complete step left it", file=sys.stderr)
         else:
-            before(kind, error, trace)
+            hook_before(kind, error, trace)
+
+    def restore() -> None:
+        if not isinstance(sys.exception(), KeyboardInterrupt):
+            signal.signal(signal.SIGTERM, handler_before)
+            sys.excepthook = hook_before
 
     sys.excepthook = hook
+    return restore

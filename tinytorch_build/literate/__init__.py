@@ -8,9 +8,10 @@ loses there is lost on both sides.
 from tinytorch_build.literate.document import Cell, Directive, Document, UnreadableSource
 from tinytorch_build.literate.reading import cells_by_jupytext, document_of, read_document
 from tinytorch_build.literate.source_lines import SourceLines, export_statements, first_line
-from tinytorch_build.literate.syntax import compile_code, parse_code
+from tinytorch_build.literate.syntax import PROCESS_WIDE, compile_code, parse_code
 
 __all__ = [
+    "PROCESS_WIDE",
     "Cell",
     "Directive",
     "Document",

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tinytorch_build.literate.document import Cell, CellKind, Document, UnreadableSource, directives_of
 from tinytorch_build.literate.percent import is_percent, read_percent
+from tinytorch_build.literate.syntax import PROCESS_WIDE
 from tinytorch_build.model import Problem
-
-_jupytext_lock = threading.Lock()
-"""jupytext sets module-level options while it reads; doit may check in several threads."""
 
 _SOURCE_KEY = re.compile(r'\s*"source":\s*(\[|\[\],?|"",?)\s*$')
 _KINDS: Mapping[str, CellKind] = {"code": "code", "markdown": "markdown", "raw": "raw"}
@@ -124,7 +121,7 @@ def cells_by_jupytext(text: str, relative: str) -> Sequence[Mapping[str, Any]]:
 
     options = {"extension": PurePosixPath(relative).suffix, "comment_magics": False}
     try:
-        with _jupytext_lock:
+        with PROCESS_WIDE:
             cells: Sequence[Mapping[str, Any]] = jupytext.reads(text, options)["cells"]
     except Exception as error:  # whatever a YAML reader or an attribute of a wrong type makes of bad input
         reason = " ".join(str(error).split()) or type(error).__name__

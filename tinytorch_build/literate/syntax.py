@@ -8,11 +8,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_warnings_lock = threading.Lock()
-"""The filter of warnings belongs to the whole process, and doit may run checks in several threads."""
+PROCESS_WIDE = threading.RLock()
+"""Held while code runs that changes what the whole process shares; doit runs tasks in several threads.
+
+That is: the filter of warnings, jupytext's options, nbdev's processors, and every `ast.parse`. Python 3.11
+counts the depth of a syntax tree for all threads together, and two that parse at once can end in
+"SystemError: AST constructor recursion depth mismatch". Parsing is held back by the interpreter's own lock
+anyway, so nothing is lost.
+"""
 
 
-def parse_code(text: str) -> ast.Module:
+def parse_code(text: str | bytes) -> ast.Module:
     """The syntax tree of some code.
 
     Raises:
@@ -39,7 +45,7 @@ def compile_code(text: str, name: str) -> None:
 @contextmanager
 def _in_silence() -> Iterator[None]:
     """Invalid escapes and the like show when the module is imported; here they would garble the screen."""
-    with _warnings_lock, warnings.catch_warnings():
+    with PROCESS_WIDE, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield

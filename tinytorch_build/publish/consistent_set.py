@@ -43,7 +43,10 @@ def sound(published: Mapping[str, Entry]) -> dict[str, Entry]:
     """
     standing = _mutually_tested(published)
     clashes = _clashes(standing, standing)
-    for module, other in sorted(clashes, key=lambda pair: [list(published).index(name) for name in pair]):
+    if not clashes:
+        return standing
+    position = {module: index for index, module in enumerate(standing)}
+    for module, other in sorted(clashes, key=lambda pair: (position[pair[0]], position[pair[1]])):
         if module in standing and other in standing:
             del standing[other]
     return _mutually_tested(standing)

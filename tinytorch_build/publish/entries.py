@@ -33,6 +33,7 @@ class Entry:
         depends: the modules that it declares.
         scope: every module that took part in one of its gates, except itself, with its `identity` then.
         identity: this version's own identity, as the scopes of other modules hold it.
+        path: its file, POSIX path from the package's folder.
     """
 
     module: str
@@ -44,15 +45,12 @@ class Entry:
     depends: tuple[str, ...]
     scope: Mapping[str, str]
     identity: str = field(init=False, compare=False, repr=False)
+    path: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         # Worked out once: choosing a consistent set asks for it as often as there are edges between modules.
         object.__setattr__(self, "identity", identity(self.target, self.export))
-
-    @property
-    def path(self) -> str:
-        """The module's file, POSIX path from the package's folder."""
-        return f"{self.target.replace('.', '/')}.py"
+        object.__setattr__(self, "path", f"{self.target.replace('.', '/')}.py")
 
     def to_json(self) -> dict[str, Any]:
         """The form in which the ledger holds an entry."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 import toml
 
-from tinytorch_build.files import digest_of
-from tinytorch_build.publish.entries import Entry
+from tinytorch_build.files import sha256
+from tinytorch_build.publish.entries import Entry, identity
 
 _HEADER = (
     "# What the package holds, and what each module was tested with.\n"
@@ -52,16 +52,16 @@ class Record:
         return {**self.files, **{entry.path: entry.export for entry in self.entries.values()}}
 
 
-RenderedTables = MutableMapping[str, tuple[Entry, str]]
-"""The text of each module's table, kept between two renderings."""
+RenderedTables = MutableMapping[str, tuple[Entry, tuple[Entry, ...], str]]
+"""The text of each module's table with what it was made from, kept between two renderings."""
 
 
 def render_record(record: Record, tables: RenderedTables | None = None) -> str:
     """The text of `modules.lock`: a function of the record alone.
 
-    Of a scope only the names are written, with one digest over the identities. These are the identities of
-    the modules beside it, so they need no second place; and the digest shows when two branches that were
-    merged line by line were never tested together.
+    Of a scope only a digest is written. The modules in it follow from what each one depends on (they are
+    listed where they do not), their identities stand in their own tables; and the digest shows when two
+    branches that were merged line by line were never tested together.
 
     Args:
         record: what to write.
@@ -74,24 +74,45 @@ def render_record(record: Record, tables: RenderedTables | None = None) -> str:
         "files": dict(sorted(record.files.items())),
     }
     parts = [_HEADER + toml.dumps(head, _Encoder())]
+    above: dict[str, Entry] = {}
     for module, entry in record.entries.items():
-        if module not in known or known[module][0] != entry:
-            known[module] = (entry, toml.dumps({"modules": {module: _table(entry)}}, _Encoder()))
-        parts.append(known[module][1])
+        needs = tuple(above[name] for name in entry.depends if name in above)
+        if module not in known or known[module][:2] != (entry, needs):
+            known[module] = (
+                entry,
+                needs,
+                toml.dumps({"modules": {module: _table(entry, needs)}}, _Encoder()),
+            )
+        parts.append(known[module][2])
+        above[module] = entry
     return "\n".join(parts)
 
 
-def _table(entry: Entry) -> dict[str, Any]:
-    return {
+def _table(entry: Entry, needs: Iterable[Entry]) -> dict[str, Any]:
+    table: dict[str, Any] = {
         "version": entry.version,
         "target": entry.target,
         "cells": entry.cells,
         "export": entry.export,
         "depends": list(entry.depends),
         "names": list(entry.names),
-        "tested-with": list(entry.scope),
-        "together": digest_of(dict(entry.scope)),
     }
+    if entry.scope.keys() != _implied(needs):
+        table["tested-with"] = list(entry.scope)
+    return {**table, "together": _digest_of_scope(entry.scope)}
+
+
+def _implied(needs: Iterable[Entry]) -> set[str]:
+    """The modules that one is tested with which depends on these, if no test brings in others."""
+    names: set[str] = set()
+    for entry in needs:
+        names.add(entry.module)
+        names.update(entry.scope)
+    return names
+
+
+def _digest_of_scope(scope: Mapping[str, str]) -> str:
+    return sha256("".join(f"{identity} {name}\n" for name, identity in sorted(scope.items())).encode())
 
 
 class _Encoder(toml.TomlEncoder):  # type: ignore[type-arg]  # the stub makes a generic of a class that is none
@@ -129,11 +150,12 @@ def parse_record(text: str) -> Record:
         raise UnreadableRecord(str(error)) from error
     if data.get("schema") != _SCHEMA:
         raise UnreadableRecord(f"schema is {data.get('schema')!r}, wanted {_SCHEMA}")
-    package = _mapping(data, "package")
+    package, files = _mapping(data, "package"), _mapping(data, "files")
     tables = {name: _mapping(_mapping(data, "modules"), name) for name in _mapping(data, "modules")}
-    loose = {name: _entry(name, table, {}) for name, table in tables.items()}
-    entries = {name: _entry(name, table, loose) for name, table in tables.items()}
-    files = _mapping(data, "files")
+    identities = {name: identity(_target(table), _digest(table, "export")) for name, table in tables.items()}
+    entries: dict[str, Entry] = {}
+    for name, table in tables.items():
+        entries[name] = _entry(name, table, identities, entries)
     return Record(
         _text(package, "name"),
         _text(package, "version"),
@@ -142,22 +164,33 @@ def parse_record(text: str) -> Record:
     )
 
 
-def _entry(name: str, table: Mapping[str, Any], others: Mapping[str, Entry]) -> Entry:
-    target = _text(table, "target")
-    if _TARGET.fullmatch(target) is None:
-        raise UnreadableRecord(f"target is {target!r}, wanted a dotted name")
-    scope = {other: others[other].identity for other in _texts(table, "tested-with") if other in others}
-    complete = digest_of(scope) == _text(table, "together")
+def _entry(
+    name: str, table: Mapping[str, Any], identities: Mapping[str, str], above: Mapping[str, Entry]
+) -> Entry:
+    depends = _texts(table, "depends")
+    if "tested-with" in table:
+        tested: Iterable[str] = _texts(table, "tested-with")
+    else:
+        tested = _implied(above[other] for other in depends if other in above)
+    scope = {other: identities[other] for other in tested if other in identities}
+    complete = _digest_of_scope(scope) == _text(table, "together")
     return Entry(
         module=name,
         version=_text(table, "version"),
-        target=target,
+        target=_target(table),
         export=_digest(table, "export"),
         cells=_text(table, "cells"),
         names=_texts(table, "names"),
-        depends=_texts(table, "depends"),
+        depends=depends,
         scope=scope if complete else {**scope, **_UNKNOWN},
     )
+
+
+def _target(table: Mapping[str, Any]) -> str:
+    target = _text(table, "target")
+    if _TARGET.fullmatch(target) is None:
+        raise UnreadableRecord(f"target is {target!r}, wanted a dotted name")
+    return target
 
 
 def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:

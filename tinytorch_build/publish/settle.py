@@ -210,18 +210,19 @@ class Publisher:
         if not entries and not (standing.is_ours and tree.files):
             return []  # nothing to put there, and nothing of ours that would have to go
         record = self._record(entries, files)
-        data = render_record(record, self._tables).encode()
         recorded, wanted = standing.record.contents(), record.contents()
         found = deviations(tree, recorded, wanted)
-        if data == standing.inside and not found:
-            self._ledger.remember_records([sha256(data)])
+        if standing.holds(record) and not found:
+            self._last = standing.record
+            self._ledger.remember_records([standing.digest])
             return []
+        data = render_record(record, self._tables).encode()
         rescuer = Rescuer(self._layout, self._manifest, self._original(standing.record))
         problems = list(rescuer.rescue(found, recorded, wanted)) if tree.files else self._absent(recorded)
         self._standing.learn(data, record)
         self._last = record
         # Both while either may stand, so that a run after a crash does not take it for somebody else's work.
-        self._ledger.remember_records(sha256(known) for known in (data, standing.inside) if known is not None)
+        self._ledger.remember_records([sha256(data), standing.digest])
         reuse = {path for path, digest in wanted.items() if tree.files.get(path) == digest}
         swap(self._layout, {**files, RECORD_NAME: PackageFile(sha256(data), data)}, reuse, self._on_step)
         self._ledger.remember_records([sha256(data)])

@@ -30,6 +30,20 @@ class Standing:
     is_ours: bool = True
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of the record in the package; of nothing, if it is not there."""
+        return sha256(self.inside or b"")
+
+    def holds(self, record: Record) -> bool:
+        """Whether this very record lies in the package, in good order."""
+        return (
+            self.inside is not None
+            and not self.problems
+            and self.record == record
+            and list(self.record.entries) == list(record.entries)
+        )
+
 
 @dataclass
 class StandingPackage:

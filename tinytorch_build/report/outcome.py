@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from tinytorch_build.files import write_atomically
 from tinytorch_build.model import Manifest, Outcome, Problem, Stage, errors
 from tinytorch_build.plan import Plan, PlannedTask, TestFile, TestKind, task_name
 
@@ -22,7 +25,6 @@ class TaskReport:
         seconds: wall-clock time of its last execution; 0 if it was never executed.
         problems: what it found, also when it was up to date and found it in an earlier run.
         blocked_by: the failed tasks at the root, if it is blocked.
-        notes: sentences for the user that are no problems.
         log: path from the course's root of what the code under test printed, if it failed and printed.
     """
 
@@ -30,7 +32,6 @@ class TaskReport:
     seconds: float = 0.0
     problems: tuple[Problem, ...] = ()
     blocked_by: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     log: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -39,8 +40,8 @@ class TaskReport:
             "seconds": round(self.seconds, 3),
             "problems": [problem.to_json() for problem in self.problems],
         }
-        if self.notes:
-            data["notes"] = list(self.notes)
+        if self.blocked_by:
+            data["blocked_by"] = list(self.blocked_by)
         if self.log:
             data["log"] = self.log
         return data
@@ -56,13 +57,16 @@ class ModuleReport:
     Attributes:
         outcome: passed, failed, blocked or not run.
         blocked_by: the modules at the root, if it is blocked.
-        published: whether what stands in the package is what the source holds now.
+        published: whether what stands in the package is what the source holds now; false if this run has not
+            looked at the source.
+        waits_for: published modules that have not passed with its new version, which is therefore held back.
         stages: the module's tasks.
     """
 
     outcome: Outcome
     blocked_by: tuple[str, ...]
     published: bool
+    waits_for: tuple[str, ...]
     stages: Mapping[Stage, TaskReport]
 
     def to_json(self) -> dict[str, Any]:
@@ -70,6 +74,7 @@ class ModuleReport:
             "outcome": self.outcome.value,
             "blocked_by": list(self.blocked_by),
             "published": self.published,
+            "waits_for": list(self.waits_for),
             "stages": {stage.value: report.to_json() for stage, report in self.stages.items()},
         }
 
@@ -137,6 +142,9 @@ def assemble(
     plan: Plan,
     tasks: Mapping[str, TaskReport],
     published: Collection[str],
+    *,
+    wanted: Collection[str] = (),
+    held: Mapping[str, tuple[str, ...]] | None = None,
     problems: Sequence[Problem] = (),
     seconds: float = 0.0,
 ) -> Report:
@@ -147,11 +155,15 @@ def assemble(
         plan: its tasks.
         tasks: what became of each task that the run came to.
         published: the modules whose staged export stands in the package.
+        wanted: the tasks that the run should have come to; one that it did not come to fails it.
+        held: modules whose new version is held back, each with the modules that it waits for.
         problems: what concerns the package as a whole.
         seconds: wall-clock time of the run.
     """
     modules = {
-        module.name: _module_report(plan, module.name, tasks, module.name in published)
+        module.name: _module_report(
+            plan, module.name, tasks, module.name in published, (held or {}).get(module.name, ())
+        )
         for module in manifest.modules
     }
     files = [
@@ -159,14 +171,18 @@ def assemble(
         for task in plan.tasks
         if task.test_file is not None
     ]
-    failed = bool(errors(problems)) or any(
-        task.outcome in (Outcome.FAILED, Outcome.BLOCKED) for task in tasks.values()
+    failed = (
+        bool(errors(problems))
+        or any(task.outcome in (Outcome.FAILED, Outcome.BLOCKED) for task in tasks.values())
+        or not set(wanted) <= tasks.keys()
     )
     outcome = Outcome.FAILED if failed else Outcome.PASSED
     return Report(outcome, modules, files, tuple(problems), seconds)
 
 
-def _module_report(plan: Plan, name: str, tasks: Mapping[str, TaskReport], published: bool) -> ModuleReport:
+def _module_report(
+    plan: Plan, name: str, tasks: Mapping[str, TaskReport], published: bool, waits_for: tuple[str, ...]
+) -> ModuleReport:
     stages = {stage: tasks.get(task_name(stage, name), NOT_RUN) for stage in Stage}
     blocked_by = dict.fromkeys(
         blamed
@@ -185,13 +201,21 @@ def _module_report(plan: Plan, name: str, tasks: Mapping[str, TaskReport], publi
     else:
         outcome = Outcome.PASSED
     others = tuple(blamed for blamed in blocked_by if blamed != name)
-    exported = not {stages[Stage.CONVERT].outcome, stages[Stage.EXPORT].outcome} & {
-        Outcome.FAILED,
-        Outcome.BLOCKED,
-    }
-    return ModuleReport(outcome, others, published and exported, stages)
+    looked_at = {stages[Stage.CONVERT].outcome, stages[Stage.EXPORT].outcome}
+    exported = looked_at <= {Outcome.RAN, Outcome.UP_TO_DATE}
+    return ModuleReport(outcome, others, published and exported, waits_for, stages)
 
 
 def blamed_module(task: PlannedTask) -> str | None:
     """The module that a failed task speaks for: its own, or the one whose gate the test file is."""
     return task.module if task.test_file is None else task.test_file.owner
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write `report.json`.
+
+    Raises:
+        OSError: it cannot be written; an earlier one still stands.
+    """
+    text = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
+    write_atomically(path, text.encode("utf-8", errors="replace") + b"\n")

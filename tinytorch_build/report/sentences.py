@@ -81,23 +81,25 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
         yield with_place(problem, f"warning: {problem.message}")
     for problem in errors(report.problems):
         yield with_place(problem, problem.message)
-    for task in report.tasks:
-        yield from task.notes
+    for name, module in report.modules.items():
+        if module.waits_for:
+            verb = "has" if len(module.waits_for) == 1 else "have"
+            waits = ", ".join(module.waits_for)
+            yield f"{name} stays at its published version until {waits} {verb} passed with the new one"
     for name, module in report.modules.items():
         if module.outcome is Outcome.BLOCKED:
             yield f"{name} is blocked by {', '.join(module.blocked_by)}"
+    for file in report.test_files:
+        if file.task.outcome is Outcome.BLOCKED:
+            yield f"{file.file.path} is blocked by {', '.join(file.task.blocked_by)}"
     if failed:
         yield f"Package validation requires these tests to pass: {', '.join(failed)}"
     yield _counts(report)
-    yield _standing(report, package)
-
-
-def _standing(report: Report, package: str) -> str:
-    """What the package holds now."""
-    if report.outcome is Outcome.FAILED:
-        return f"{package}/ holds what last passed together"
     current = sum(module.published for module in report.modules.values())
-    return f"{package}/ holds {current} of {len(report.modules)} modules, as their sources are now"
+    if report.outcome is Outcome.FAILED:
+        yield f"nothing that failed, or has not been checked, has reached {package}/"
+    elif current:
+        yield f"{package}/ holds {current} of {len(report.modules)} modules as their sources are now"
 
 
 def _counts(report: Report) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import Counter
 from pathlib import PurePosixPath
 from typing import Any, cast
 
+from tinytorch_build.literate import PROCESS_WIDE
+
 CELL_ID_DIGITS = 12
 """Hex digits of a cell's id: 48 bits, so that two cells of a course never meet by chance."""
-
-_jupytext_lock = threading.Lock()
-"""jupytext sets module-level options while it reads; doit may convert in several threads."""
 
 
 def notebook_text(raw: bytes, source: str) -> str:
@@ -33,7 +31,7 @@ def notebook_text(raw: bytes, source: str) -> str:
 
     text = raw.decode("utf-8").replace("\r\n", "\n")
     extension = PurePosixPath(source).suffix
-    with _jupytext_lock:
+    with PROCESS_WIDE:
         if extension == ".ipynb":
             notebook = nbformat.reads(text, as_version=4)
         else:

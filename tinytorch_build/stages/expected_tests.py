@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tinytorch_build.literate import parse_code
+
 
 @dataclass(frozen=True, slots=True)
 class ExpectedTest:
@@ -29,7 +31,7 @@ def expected_tests(source: bytes) -> tuple[ExpectedTest, ...]:
     none: pytest says what is wrong with it.
     """
     try:
-        tree = ast.parse(source)
+        tree = parse_code(source)
     except (SyntaxError, ValueError):
         return ()
     return tuple(_tests(tree.body, ""))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_nbdev_lock = threading.Lock()
-"""nbdev keeps its processors' state on classes; doit may export in several threads."""
+from tinytorch_build.literate import PROCESS_WIDE
 
 
 class NothingExported(Exception):
@@ -35,7 +33,7 @@ def export_text(notebook: str, *, package: str, target: str, source: str) -> str
         NothingExported: no cell of the notebook is exported, or nothing says where to.
     """
     cells = [cell for cell in json.loads(notebook)["cells"] if cell["cell_type"] == "code"]
-    with _nbdev_lock, tempfile.TemporaryDirectory(prefix="export-") as folder:
+    with PROCESS_WIDE, tempfile.TemporaryDirectory(prefix="export-") as folder:
         written = _make_module(cells, Path(folder) / package, target, source)
         if written is None:
             raise NothingExported(source)

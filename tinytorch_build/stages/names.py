@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 
+from tinytorch_build.literate import parse_code
+
 
 def public_names(text: str) -> tuple[str, ...]:
     """The names in a module's `__all__`, in their order; none if it has no such list of plain strings."""
     try:
-        tree = ast.parse(text)
+        tree = parse_code(text)
     except SyntaxError:
         return ()
     for statement in tree.body:

@@ -22,13 +22,11 @@ class StepResult:
         problems: what it found; one error is enough to fail it.
         facts: what later steps of the same and of later runs want to know of it.
         output: what the code under test printed, for the log.
-        notes: sentences that are no problems but that the user should read.
     """
 
     problems: tuple[Problem, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     output: str = ""
-    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -23,16 +23,27 @@ def declaration_digest(session: Session, module: CourseModule) -> str:
 
 
 def test_file_digests(session: Session, paths: Sequence[str]) -> dict[str, str]:
-    """Digests of test files and of every conftest.py that pytest reads for them."""
+    """Digests of test files, of what lies beside them (data, helpers), and of every conftest.py they have.
+
+    Other test files beside them do not count. What a test reads from elsewhere is not seen.
+    """
     root = session.layout.root
     found: dict[str, str] = {}
     for path in paths:
         found[path] = session.digests.of(root / path)
+        beside = (root / path).parent
+        for file in sorted(beside.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts and not _is_test_file(file.name):
+                found[file.relative_to(root).as_posix()] = session.digests.of(file)
         for folder in Path(path).parents:
             digest = session.digests.of(root / folder / "conftest.py")
             if digest != ABSENT:
                 found[(folder / "conftest.py").as_posix()] = digest
     return found
+
+
+def _is_test_file(name: str) -> bool:
+    return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
 
 
 def folder_digest(session: Session, folder: str) -> str:
@@ -50,9 +61,9 @@ def custom_check_inputs(session: Session, module: CourseModule) -> dict[str, str
 
     found = {"source": session.digests.of(session.layout.source(module))}
     for check in session.checks:
-        file = inspect.getsourcefile(check)
-        digest = ABSENT if file is None else session.digests.of(Path(file))
-        found[f"check {name_of(check)}"] = digest
+        code = getattr(check, "func", check)  # a functools.partial holds the function
+        file = inspect.getsourcefile(code if inspect.isroutine(code) else type(code))
+        found[f"check {name_of(check)}"] = ABSENT if file is None else session.digests.of(Path(file))
     return found
 
 

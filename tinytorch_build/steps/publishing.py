@@ -55,16 +55,8 @@ class PublishStep(ModuleStep):
             )
             return StepResult((problem,))
         settlement = self.session.publisher.qualify_and_settle(self._entry())
-        waits_for = settlement.held.get(self.module.name, ())
-        notes = (
-            (
-                f"{self.module.name} stays at its published version until {', '.join(waits_for)} "
-                "passes with the new one",
-            )
-            if waits_for
-            else ()
-        )
-        return StepResult(tuple(settlement.problems), notes=notes)
+        self.session.held = settlement.held
+        return StepResult(tuple(settlement.problems))
 
     def _fingerprints(self) -> Iterator[tuple[str, str]]:
         """Each gate of the module with the fingerprint under which the ledger must hold its pass."""

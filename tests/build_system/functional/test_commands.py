@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.build_system.geometry_course import GeometryCourse
+from tinytorch_build.run_lock import RunLock
+
+MINE = """
+
+def task_mine():
+    return {"actions": ["exit 3"]}
+"""
+
+SLOW = """\
+import time
+
+from geometry.base.shapes import Square
+
+
+def test_side() -> None:
+    time.sleep(60)
+    assert Square(4).side == 4
+"""
 
 
 @pytest.fixture
@@ -59,6 +79,69 @@ def test_a_broken_manifest_ends_with_status_3_and_no_traceback(course: GeometryC
         assert "Traceback" not in done.stdout + done.stderr
         assert "did you mean 'shapes'" in done.stderr
         assert "traget" in done.stderr
+
+
+def test_a_broken_manifest_does_not_leave_the_last_report_behind(course: GeometryCourse) -> None:
+    course.run("validate:shapes")
+    course.edit("modules.toml", 'target = "colours"', 'traget = "colours"')
+    assert course.doit().returncode == 3
+    report = json.loads(course.text("build/report/report.json"))
+    assert report["outcome"] == "failed"
+    assert [problem["check"] for problem in report["problems"]] == ["unknown-key"]
+
+
+def test_a_file_whose_name_fits_twice_is_one_test_file(course: GeometryCourse) -> None:
+    text = course.text("checks/integration/test_shapes_areas.py")
+    course.put("checks/integration/test_areas_test.py", text)
+    done = course.doit("list", "--all")
+    assert done.stdout.count("integration:test_areas_test.py") == 1
+
+
+def test_a_task_of_the_courses_own_is_not_silent(course: GeometryCourse) -> None:
+    course.put("dodo.py", course.text("dodo.py") + MINE)
+    done = course.doit("mine")
+    assert done.returncode not in (0, 3)
+    assert "task mine failed: " in done.stdout
+    assert json.loads(course.text("build/report/report.json"))["outcome"] == "failed"
+
+
+def test_nothing_is_cleaned_while_a_run_is_under_way(course: GeometryCourse) -> None:
+    course.run("export:shapes")
+    lock = RunLock(course.root / "build/run.lock")
+    lock.acquire("doit validate")
+    staged = course.digests("build/staging")
+    refused = [course.doit("clean"), course.doit(), course.doit("-r", "console", "test:shapes")]
+    lock.release()
+    assert all(done.returncode != 0 for done in refused)
+    assert all("`doit validate`, process" in done.stdout + done.stderr for done in refused)
+    assert course.digests("build/staging") == staged
+    assert course.doit("clean", "export:shapes").returncode == 0
+    assert course.digests("build/staging") == {}
+
+
+def test_sigterm_ends_a_run_without_traceback_or_litter(course: GeometryCourse) -> None:
+    course.put("checks/unit/test_shapes.py", SLOW)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "doit"],
+        cwd=course.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if line.startswith("shapes") and "import-check" in line:
+                break
+        running.terminate()
+        said = running.stdout.read()
+    assert running.returncode != 0
+    assert "Traceback" not in said
+    assert "interrupted; the package is as the last complete step left it" in said
+    assert json.loads(course.text("build/report/report.json"))["outcome"] == "failed"
+    assert course.digests("geometry").keys().isdisjoint({"geometry/base/shapes.py"})
+    course.put("checks/unit/test_shapes.py", SLOW.replace("time.sleep(60)", "pass"))
+    assert course.doit().returncode == 0
 
 
 def test_tito_runs_the_same_tasks(course: GeometryCourse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,7 @@ class Course:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.layout.ledger)
+        weakref.finalize(self, self.ledger.close)
         self.objects = ObjectStore(self.layout.objects)
 
     @property

@@ -111,6 +111,14 @@ def test_a_name_may_wander_from_one_published_module_to_another() -> None:
     assert choose(by_name(giver, taker), by_name(later["b"]), ["a", "b"]).held == {"b": ("a",)}
 
 
+def test_a_name_does_not_wander_while_its_first_owner_cannot_move() -> None:
+    giver, user = entry("a", "1", names=["fit"]), entry("c", "1", [entry("a", "1")])
+    published = by_name(giver, entry("b", "1"), user)
+    chosen = choose(published, by_name(entry("a", "2"), entry("b", "2", names=["fit"])), ["a", "b", "c"])
+    assert chosen.entries == published
+    assert chosen.held == {"a": ("c",), "b": ("c",)}
+
+
 def test_a_module_does_not_stand_where_a_folder_of_modules_has_to_be() -> None:
     below, above = entry("a", target="core.tensor"), entry("b", target="Core")
     assert choose({}, by_name(below, above), ["a", "b"]).held == {"b": ("a",)}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,46 +17,55 @@ from tinytorch_build.model import Severity
 from tinytorch_build.publish import Ledger
 from tinytorch_build.publish.ledger import PASSES_KEPT
 
+Open = Callable[[Path], Ledger]
 
-def test_a_gate_holds_with_the_fingerprint_that_it_passed_with(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "build" / "ledger.sqlite3")
+
+@pytest.fixture
+def open_ledger() -> Iterator[Open]:
+    """Opens ledgers that are closed after the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda path: stack.enter_context(contextlib.closing(Ledger(path)))
+
+
+def test_a_gate_holds_with_the_fingerprint_that_it_passed_with(open_ledger: Open, tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "build" / "ledger.sqlite3")
     ledger.record_gate("test:tensor", "f1")
     assert ledger.holds("test:tensor", "f1")
     assert not ledger.holds("test:tensor", "f2")
     assert not ledger.holds("import-check:tensor", "f1")
 
 
-def test_what_was_written_is_there_for_the_next_process(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.sqlite3")
+def test_what_was_written_is_there_for_the_next_process(open_ledger: Open, tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "ledger.sqlite3")
     tensor = entry("tensor", "x", {"setup": "0" * 64}, names=["Tensor"])
     ledger.record_gate("test:tensor", "f1")
     ledger.qualify(tensor)
     ledger.remember_records(["b", "a"])
-    del ledger  # not closed: as if the process had been killed
-    again = Ledger(tmp_path / "ledger.sqlite3")
+    # Not closed: as if the process had been killed.
+    again = open_ledger(tmp_path / "ledger.sqlite3")
     assert again.holds("test:tensor", "f1")
     assert again.candidates() == {"tensor": tensor}
     assert again.known_records() == {"a", "b"}
     assert again.take_problems() == []
 
 
-def test_the_last_qualified_version_is_the_candidate(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.sqlite3")
+def test_the_last_qualified_version_is_the_candidate(open_ledger: Open, tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "ledger.sqlite3")
     ledger.qualify(entry("tensor", "1"))
     ledger.qualify(entry("tensor", "2"))
     assert ledger.candidates() == {"tensor": entry("tensor", "2")}
 
 
-def test_candidates_that_another_process_qualified_are_seen(tmp_path: Path) -> None:
-    mine, other = Ledger(tmp_path / "ledger.sqlite3"), Ledger(tmp_path / "ledger.sqlite3")
+def test_candidates_that_another_process_qualified_are_seen(open_ledger: Open, tmp_path: Path) -> None:
+    mine, other = open_ledger(tmp_path / "ledger.sqlite3"), open_ledger(tmp_path / "ledger.sqlite3")
     mine.qualify(entry("a"))
     assert other.candidates() == {"a": entry("a")}
     other.qualify(entry("b"))
     assert mine.candidates() == {"a": entry("a"), "b": entry("b")}
 
 
-def test_of_each_gate_the_last_passes_are_kept(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.sqlite3")
+def test_of_each_gate_the_last_passes_are_kept(open_ledger: Open, tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "ledger.sqlite3")
     ledger.record_gate("test:other", "f0")
     ledger.record_gate("test:tensor", "first")
     ledger.record_gate("test:tensor", "second")
@@ -66,8 +77,8 @@ def test_of_each_gate_the_last_passes_are_kept(tmp_path: Path) -> None:
     assert ledger.holds("test:other", "f0")
 
 
-def test_forgotten_candidates_leave_the_gates_standing(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.sqlite3")
+def test_forgotten_candidates_leave_the_gates_standing(open_ledger: Open, tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "ledger.sqlite3")
     ledger.record_gate("test:tensor", "f1")
     ledger.qualify(entry("tensor"))
     ledger.forget_candidates()
@@ -75,8 +86,8 @@ def test_forgotten_candidates_leave_the_gates_standing(tmp_path: Path) -> None:
     assert ledger.holds("test:tensor", "f1")
 
 
-def test_what_passed_under_another_package_name_does_not_count(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.sqlite3")
+def test_what_passed_under_another_package_name_does_not_count(open_ledger: Open, tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "ledger.sqlite3")
     ledger.record_gate("test:tensor", "f1")
     ledger.belongs_to("toy")
     ledger.qualify(entry("tensor"))
@@ -88,8 +99,8 @@ def test_what_passed_under_another_package_name_does_not_count(tmp_path: Path) -
     assert ledger.candidates() == {}
 
 
-def test_threads_share_one_ledger(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.sqlite3")
+def test_threads_share_one_ledger(open_ledger: Open, tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "ledger.sqlite3")
 
     def work(name: str) -> None:
         for number in range(20):
@@ -123,11 +134,11 @@ def filled(path: Path) -> None:
     ],
     ids=["other file", "cut in the header", "cut in the middle", "zeroes", "empty"],
 )
-def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: object, reason: str) -> None:
+def test_a_damaged_file_is_set_aside(open_ledger: Open, tmp_path: Path, damage: object, reason: str) -> None:
     path = tmp_path / "build" / "ledger.sqlite3"
     filled(path)
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
-    ledger = Ledger(path)
+    ledger = open_ledger(path)
     assert not ledger.holds("test:1", "f" * 64)
     ledger.record_gate("test:1", "new")
     assert ledger.holds("test:1", "new")
@@ -145,11 +156,11 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: object, reason: str
     assert ledger.take_problems() == []
 
 
-def test_damage_that_shows_while_the_ledger_is_in_use(tmp_path: Path) -> None:
+def test_damage_that_shows_while_the_ledger_is_in_use(open_ledger: Open, tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     filled(path)
-    ledger = Ledger(path)
-    other = Ledger(path)  # whose write makes the first one read the file again
+    ledger = open_ledger(path)
+    other = open_ledger(path)  # whose write makes the first one read the file again
     other.record_gate("test:2", "new")
     other.close()
     with sqlite3.connect(path) as connection:
@@ -161,28 +172,28 @@ def test_damage_that_shows_while_the_ledger_is_in_use(tmp_path: Path) -> None:
     assert [problem.check for problem in ledger.take_problems()] == ["ledger-damaged"]
 
 
-def test_a_ledger_of_another_version_of_the_build_is_begun_anew(tmp_path: Path) -> None:
+def test_a_ledger_of_another_version_of_the_build_is_begun_anew(open_ledger: Open, tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     with sqlite3.connect(path) as connection:
         connection.executescript("CREATE TABLE passes (other TEXT); PRAGMA user_version = 99;")
     connection.close()
-    ledger = Ledger(path)
+    ledger = open_ledger(path)
     ledger.record_gate("test:1", "new")
     assert ledger.holds("test:1", "new")
 
 
-def test_a_row_that_makes_no_sense_counts_as_never_written(tmp_path: Path) -> None:
+def test_a_row_that_makes_no_sense_counts_as_never_written(open_ledger: Open, tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
-    Ledger(path).qualify(entry("good"))
+    open_ledger(path).qualify(entry("good"))
     with sqlite3.connect(path) as connection:
         connection.execute("INSERT INTO candidates VALUES ('bad', '[1]')")
     connection.close()
-    assert Ledger(path).candidates() == {"good": entry("good")}
+    assert open_ledger(path).candidates() == {"good": entry("good")}
 
 
-def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_named(open_ledger: Open, tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite3").mkdir()
     with pytest.raises(
         PublishError, match=r"^The ledger of passed tests \(.*ledger.sqlite3\) cannot be used: "
     ):
-        Ledger(tmp_path / "ledger.sqlite3")
+        open_ledger(tmp_path / "ledger.sqlite3")

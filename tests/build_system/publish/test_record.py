@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.build_system.publish.builders import entry
-from tinytorch_build.files import digest_of, sha256
+from tinytorch_build.files import sha256
 from tinytorch_build.publish import Entry, Record, UnreadableRecord, parse_record, render_record, sound
 
 TENSOR = entry("tensor", "x = 1", names=["Tensor", "zeros"])
@@ -37,7 +38,6 @@ def test_the_text_is_made_to_be_read() -> None:
         f'export = "{TENSOR.export}"\n'
         "depends = []\n"
         'names = ["Tensor", "zeros"]\n'
-        "tested-with = []\n"
         f'together = "{sha256(b"")}"\n'
         "\n"
         "[modules.layers]\n"
@@ -47,9 +47,19 @@ def test_the_text_is_made_to_be_read() -> None:
         f'export = "{LAYERS.export}"\n'
         'depends = ["tensor"]\n'
         'names = ["Linear"]\n'
-        'tested-with = ["tensor"]\n'
-        f'together = "{digest_of({"tensor": TENSOR.identity})}"\n'
+        f'together = "{sha256(f"{TENSOR.identity} tensor{chr(10)}".encode())}"\n'
     )
+
+
+def test_what_an_integration_test_brings_in_is_listed() -> None:
+    """A gate of `training` also runs `layers`, which it does not declare."""
+    training = entry("training", "z = 1", [TENSOR, LAYERS])
+    declared = dataclasses.replace(training, depends=("tensor",))
+    record = Record("toy", "0.1.0", {}, {"tensor": TENSOR, "layers": LAYERS, "training": declared})
+    table = render_record(record).partition("[modules.training]")[2]
+    assert 'depends = ["tensor"]\n' in table
+    assert 'tested-with = ["tensor", "layers"]\n' in table
+    assert parse_record(render_record(record)) == record
 
 
 def test_a_long_list_takes_a_line_for_each_name() -> None:
@@ -59,7 +69,7 @@ def test_a_long_list_takes_a_line_for_each_name() -> None:
 
 
 def test_texts_of_modules_are_used_again_only_while_they_hold() -> None:
-    tables: dict[str, tuple[Entry, str]] = {}
+    tables: dict[str, tuple[Entry, tuple[Entry, ...], str]] = {}
     render_record(RECORD, tables)
     changed = Record("toy", "0.1.0", {}, {"tensor": entry("tensor", "x = 2"), "layers": LAYERS})
     assert render_record(changed, tables) == render_record(changed)

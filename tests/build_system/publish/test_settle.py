@@ -13,7 +13,7 @@ from tests.build_system.publish.builders import Course, entry
 from tests.build_system.publish.test_swap import in_child, killer, posix
 from tinytorch_build.errors import PublishError
 from tinytorch_build.model import Package, Problem, Severity
-from tinytorch_build.publish import Ledger, ObjectStore, Publisher, settle
+from tinytorch_build.publish import Publisher, settle
 
 CHAIN = {"tensor": (), "layers": ("tensor",), "training": ("tensor", "layers")}
 
@@ -401,7 +401,4 @@ def test_the_values_can_be_had_from_anywhere(tmp_path: Path) -> None:
         course = published_chain(tmp_path / "course")
     finally:
         os.chdir(before)
-    publisher = Publisher(
-        course.layout, course.manifest, Ledger(course.layout.ledger), ObjectStore(course.layout.objects)
-    )
-    assert publisher.settle().changed == ()
+    assert course.publisher().settle().changed == ()

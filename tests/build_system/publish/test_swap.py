@@ -336,6 +336,19 @@ def test_a_package_that_came_with_a_container_image(tmp_path: Path) -> None:
     assert {*outcomes} == {"old", "new"}
 
 
+def test_a_removal_that_was_interrupted_is_ended(layout: Layout) -> None:
+    """Half of the old package is gone already: only the new one can be had whole."""
+    folder = layout.publishing / "next-x"
+    for path, text in NEW.items():
+        (folder / "toy" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "toy" / path).write_text(text)
+    for mark in ("complete", "removing"):
+        (folder / mark).touch()
+    (layout.published / "core/gone.py").unlink()
+    assert recover(layout)
+    assert holds(layout, NEW)
+
+
 def test_nothing_to_recover(layout: Layout) -> None:
     assert not recover(layout)
     assert not recover(Layout(layout.root / "nowhere", "toy"))

@@ -25,7 +25,7 @@ def test_everything_up_to_date_is_passed() -> None:
     assert [module.outcome for module in report.modules.values()] == [Outcome.PASSED, Outcome.PASSED]
     assert summary(PLAN, report, [], "demo") == (
         "modules: 2 passed; 1 tasks ran, 10 up to date; 0.0 s\n"
-        "demo/ holds 2 of 2 modules, as their sources are now"
+        "demo/ holds 2 of 2 modules as their sources are now"
     )
 
 
@@ -46,7 +46,7 @@ def test_a_blocked_module_names_the_module_at_the_root() -> None:
     assert report.modules["b"].blocked_by == ("a",)
     said = summary(PLAN, report, ["convert:a"], "demo").splitlines()
     assert said[:2] == ["b is blocked by a", "Package validation requires these tests to pass: convert:a"]
-    assert said[-1] == ("demo/ holds what last passed together")
+    assert said[-1] == ("nothing that failed, or has not been checked, has reached demo/")
 
 
 def test_a_failed_gate_fails_its_module() -> None:
@@ -64,7 +64,7 @@ def test_a_failed_gate_fails_its_module() -> None:
 def test_the_json_form() -> None:
     warning = Problem("docs", "no docstring", "b.py", 1, "write one", Severity.WARNING)
     tasks = {"convert:a": TaskReport(Outcome.FAILED, 0.12345, (PROBLEM,)), FILE.task: TaskReport(Outcome.RAN)}
-    data = assemble(MANIFEST, PLAN, tasks, {"b"}, [warning], 2.0).to_json()
+    data = assemble(MANIFEST, PLAN, tasks, {"b"}, problems=[warning], seconds=2.0).to_json()
     assert data["schema"] == 1
     assert data["outcome"] == "failed"
     assert list(data["modules"]) == ["a", "b"]
@@ -82,7 +82,8 @@ def test_the_json_form() -> None:
             }
         ],
     }
-    assert data["modules"]["b"]["published"] is True
+    assert data["modules"]["b"]["published"] is False
+    assert data["modules"]["b"]["waits_for"] == []
     assert data["integration"] == {
         "tests/integration/test_ab.py": {
             "outcome": "ran",
@@ -92,3 +93,19 @@ def test_the_json_form() -> None:
         }
     }
     assert Problem.from_json(data["problems"][0]) == warning
+
+
+def test_a_run_that_did_not_come_to_its_end_has_not_passed() -> None:
+    report = assemble(MANIFEST, PLAN, every("a"), {"a"}, wanted=[*every("a"), "convert:b"])
+    assert report.outcome is Outcome.FAILED
+
+
+def test_published_is_said_of_sources_that_were_looked_at() -> None:
+    report = assemble(MANIFEST, PLAN, every("a"), {"a", "b"})
+    assert [module.published for module in report.modules.values()] == [True, False]
+
+
+def test_a_module_that_waits_says_for_what() -> None:
+    report = assemble(MANIFEST, PLAN, every("a"), set(), held={"a": ("b",)})
+    said = summary(PLAN, report, [], "demo")
+    assert "a stays at its published version until b has passed with the new one" in said
