@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from doit.doit_cmd import DoitMain
 from tinytorch_build.errors import CourseError
 from tinytorch_build.layout import MANIFEST
 from tinytorch_build.manifest import load_manifest
+from tinytorch_build.suggest import closest
 from tinytorch_build.tasks import for_course
 
 USAGE_ERROR = 3
@@ -123,8 +123,8 @@ def _test_task(name: str, modules: Sequence[str]) -> str:
 def _known(name: str, choices: Sequence[str]) -> str:
     if name in choices:
         return name
-    close = difflib.get_close_matches(name, choices, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(choices)}"
+    near = closest(name, choices)
+    hint = f"; did you mean '{near}'?" if near else f"; there are {', '.join(choices)}"
     raise CourseError(f"'{name}' is no module of this course{hint}")
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from tinytorch_build.checks.export import ExportUnderCheck
 from tinytorch_build.checks.resolve import Imported, Target, imports_of, provider_of, target_of
-from tinytorch_build.checks.suggest import did_you_mean
 from tinytorch_build.layout import MANIFEST
 from tinytorch_build.model import CourseModule, Manifest, Problem, Severity
+from tinytorch_build.suggest import closest
 
 UNSATISFIED = "Module dependencies not satisfied:"
 """How every message about a dependency begins; part of the interface."""
@@ -98,7 +98,7 @@ def unknown_module(manifest: Manifest, owner: str, dotted: str) -> tuple[str, st
     """Check, message and cure for the import of something in the package that is no module of the course."""
     by_last_part = {name.rpartition(".")[2]: name for name in manifest.by_dotted}
     parts = dotted.split(".")[:0:-1]
-    near = next((by_last_part[found] for part in parts if (found := did_you_mean(part, by_last_part))), None)
+    near = next((by_last_part[found] for part in parts if (found := closest(part, by_last_part, 0.7))), None)
     cure = f"did you mean `{near}`?" if near else f"import from a module that {MANIFEST} names as a target"
     return "unknown-module", f"{owner} imports {dotted}, which is no module of the course", cure
 

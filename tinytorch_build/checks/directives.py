@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from tinytorch_build.checks.source import SourceUnderCheck
-from tinytorch_build.checks.suggest import did_you_mean
 from tinytorch_build.literate import Cell
 from tinytorch_build.literate.document import EXPORTING
 from tinytorch_build.literate.percent import comments
 from tinytorch_build.model import Problem
+from tinytorch_build.suggest import closest
 
 _NBDEV = {*EXPORTING, "default_exp", "exportd", "eval", "exec_doc", "filter_stream", "hide", "hide_line"}
 # fmt: off
@@ -93,7 +93,7 @@ def directives_are_known(source: SourceUnderCheck) -> list[Problem]:
     for cell in source.cells:
         for directive in cell.directives if cell.kind == "code" else ():
             if directive.name not in KNOWN:
-                near = did_you_mean(directive.name.lower(), _NBDEV) or did_you_mean(directive.name, KNOWN)
+                near = closest(directive.name.lower(), _NBDEV, 0.7) or closest(directive.name, KNOWN, 0.7)
                 cure = f"did you mean `#| {near}`?" if near else "write it as an ordinary comment"
                 message = f"nbdev knows no directive `#| {directive.name}`"
                 problems.append(source.problem("unknown-directive", message, directive.line, cure))
@@ -143,7 +143,7 @@ def _unread_directives(source: SourceUnderCheck, cell: Cell) -> Iterator[Problem
             continue
         name, sign, rest = found["name"], found["sign"], found["rest"].strip()
         if re.fullmatch(r"\s*\|\s*", sign):
-            if name in KNOWN or did_you_mean(name, _DECIDING):
+            if name in KNOWN or closest(name, _DECIDING, 0.7):
                 message = f"`#| {name}` stands below other text of its cell, where nbdev does not read it"
                 yield source.problem(
                     "misplaced-directive", message, line, "make it the first line of the cell"
@@ -157,7 +157,7 @@ def _meant(name: str, sign: str) -> str | None:
     """The directive that a lone word in a comment is meant to be, or None for a word of prose."""
     if name.lower() in _DECIDING | {"hide"}:
         return name.lower()
-    return did_you_mean(name.lower(), _DECIDING) if not sign.startswith(" ") else None
+    return closest(name.lower(), _DECIDING, 0.7) if not sign.startswith(" ") else None
 
 
 def prose_has_no_directives(source: SourceUnderCheck) -> list[Problem]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 from tinytorch_build.checks.export import Definition, ExportUnderCheck
-from tinytorch_build.checks.suggest import did_you_mean
 from tinytorch_build.model import Problem, Severity
+from tinytorch_build.suggest import closest
 
 
 def provides_what_it_promises(export: ExportUnderCheck) -> list[Problem]:
@@ -15,7 +15,7 @@ def provides_what_it_promises(export: ExportUnderCheck) -> list[Problem]:
     for name in export.module.provides:
         if name in export.defined:
             continue
-        line, near = export.elsewhere(name), did_you_mean(name, export.public_names)
+        line, near = export.elsewhere(name), closest(name, export.public_names, 0.7)
         if line is not None:
             cure = (
                 f"line {line} defines it in a cell that is not exported: write `#| export` as its first line"

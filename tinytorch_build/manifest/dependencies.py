@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from tinytorch_build.graph import shortest_cycle, strong_components
-from tinytorch_build.manifest.findings import Findings, closest, listed, quoted, subject, table_name
+from tinytorch_build.manifest.findings import Findings, listed, quoted, subject, table_name
 from tinytorch_build.manifest.names import ALL, constraint_fault
 from tinytorch_build.manifest.sections import Draft
 from tinytorch_build.manifest.table import Item
 from tinytorch_build.model import Dependency
+from tinytorch_build.suggest import closest
 
 _DEPENDENCY = re.compile(r"\s*([^\s<>=!~]*)\s*(.*)", re.DOTALL)
 _LONGEST_CHAIN = 12

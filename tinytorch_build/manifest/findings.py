@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 
@@ -90,15 +89,6 @@ def described(value: object) -> str:
     if isinstance(value, list):
         return "an array"
     return "a table" if isinstance(value, dict) else "a date or time"
-
-
-def closest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that was probably meant, or None."""
-    if len(word) > _LONGEST:
-        return None
-    folded = {choice.casefold(): choice for choice in choices}
-    near = difflib.get_close_matches(word.casefold(), folded, n=1)
-    return folded[near[0]] if near else None
 
 
 def _key(text: str) -> str:

@@ -8,9 +8,10 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tinytorch_build.manifest.findings import Findings, closest, quoted, subject
+from tinytorch_build.manifest.findings import Findings, quoted, subject
 from tinytorch_build.manifest.names import Fault
 from tinytorch_build.manifest.table import Item
+from tinytorch_build.suggest import closest
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _INSIDE = "write a path inside the course, relative to modules.toml, with / between folders"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tinytorch_build.manifest.findings import Findings, closest, described, quoted, subject, table_name
+from tinytorch_build.manifest.findings import Findings, described, quoted, subject, table_name
 from tinytorch_build.manifest.toml_lines import KeyPath
+from tinytorch_build.suggest import closest
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,7 @@ from tinytorch_build.files import FileDigests, sha256
 from tinytorch_build.model import Package, Problem
 from tinytorch_build.publish.entries import Entry
 from tinytorch_build.publish.init_file import SUBPACKAGE_INIT, render_init
-from tinytorch_build.publish.tree import RECORD_NAME
-
-_PASSED_OVER = frozenset({"__pycache__", ".DS_Store"})
+from tinytorch_build.publish.tree import PASSED_OVER, RECORD_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +119,9 @@ def _paths(folder: Path) -> Iterator[str]:
     """Every file and link below a folder; links to folders are not followed."""
     for current, folders, names in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(current, name))]
-        folders[:] = sorted(name for name in folders if name not in _PASSED_OVER and name not in links)
+        folders[:] = sorted(name for name in folders if name not in PASSED_OVER and name not in links)
         for name in sorted([*names, *links]):
-            if name not in _PASSED_OVER:
+            if name not in PASSED_OVER:
                 yield Path(current, name).relative_to(folder).as_posix()
 
 

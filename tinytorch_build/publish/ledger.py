@@ -65,9 +65,9 @@ class Ledger:
                 "INSERT OR REPLACE INTO passes (gate, fingerprint) VALUES (?, ?)", (gate, fingerprint)
             )
             connection.execute(
-                "DELETE FROM passes WHERE gate = ?1 AND number <="
-                " (SELECT number FROM passes WHERE gate = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
-                (gate, PASSES_KEPT),
+                "DELETE FROM passes WHERE gate = :gate AND number <="
+                " (SELECT number FROM passes WHERE gate = :gate ORDER BY number DESC LIMIT 1 OFFSET :kept)",
+                {"gate": gate, "kept": PASSES_KEPT},
             )
 
         self._write(write)

@@ -6,7 +6,6 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from filelock import FileLock
 
@@ -24,7 +23,7 @@ from tinytorch_build.publish.record import Record, RenderedTables, render_record
 from tinytorch_build.publish.rescue import CHECK, Rescuer, deviations
 from tinytorch_build.publish.standing import Standing, StandingPackage
 from tinytorch_build.publish.swap import StepHook, follow, no_hook, recover, swap
-from tinytorch_build.publish.tree import RECORD_NAME, Tree, TreeReader
+from tinytorch_build.publish.tree import RECORD_NAME, Tree, TreeReader, content_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ class Publisher:
             return True
         found = self._objects.get(digest) is not None
         for folder in (self._layout.published, self._layout.staging / self._layout.package):
-            data = None if found else _bytes(folder / entry.path)
+            data = None if found else content_of(folder / entry.path)
             if data is not None and sha256(data) == digest:
                 self._objects.put(data)
                 found = True
@@ -224,7 +223,11 @@ class Publisher:
         # Both while either may stand, so that a run after a crash does not take it for somebody else's work.
         self._ledger.remember_records([sha256(data), standing.digest])
         reuse = {path for path, digest in wanted.items() if tree.files.get(path) == digest}
-        swap(self._layout, {**files, RECORD_NAME: PackageFile(sha256(data), data)}, reuse, self._on_step)
+        try:
+            swap(self._layout, {**files, RECORD_NAME: PackageFile(sha256(data), data)}, reuse, self._on_step)
+        except PublishError:
+            self._kept.clear()  # an object was spoilt after it had been read: the next try looks again
+            raise
         self._ledger.remember_records([sha256(data)])
         self._reader.learn({**wanted, RECORD_NAME: sha256(data)})
         candidates = self._ledger.candidates().values()
@@ -252,7 +255,7 @@ class Publisher:
             yield render_init(record.package, record.version, modules).encode()
             yield SUBPACKAGE_INIT.encode()
             if self._manifest.package.include is not None:
-                yield _bytes(self._layout.root / self._manifest.package.include / path)
+                yield content_of(self._layout.root / self._manifest.package.include / path)
 
         def original(path: str, digest: str) -> bytes | None:
             return next((data for data in sources(path, digest) if data and sha256(data) == digest), None)
@@ -284,10 +287,3 @@ def _changed(recorded: Mapping[str, Entry], tree: Tree, entries: Mapping[str, En
     }
     restored = {module for module, entry in entries.items() if tree.files.get(entry.path) != entry.export}
     return tuple(sorted(moved | restored))
-
-
-def _bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None

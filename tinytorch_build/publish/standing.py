@@ -11,7 +11,7 @@ from tinytorch_build.model import Problem, Severity
 from tinytorch_build.publish.ledger import Ledger
 from tinytorch_build.publish.record import Record, UnreadableRecord, parse_record
 from tinytorch_build.publish.rescue import CHECK
-from tinytorch_build.publish.tree import RECORD_NAME, Tree
+from tinytorch_build.publish.tree import RECORD_NAME, Tree, content_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class StandingPackage:
         Args:
             tree: what lies in the package's folder.
         """
-        inside, beside = _bytes(self.layout.published / RECORD_NAME), _bytes(self.layout.lock)
+        inside, beside = content_of(self.layout.published / RECORD_NAME), content_of(self.layout.lock)
         here, why = self._parse(inside)
         copy, _ = self._parse(beside)
         known = self.ledger.known_records()
@@ -79,6 +79,7 @@ class StandingPackage:
                 return Standing(copy, inside, problems=(self._restored("was changed by hand"),))
             # A checkout, a pull: what this course folder had qualified before belongs to other sources.
             self.ledger.forget_candidates()
+            self.ledger.remember_records([sha256(inside)])
             return Standing(here, inside)
         problems = self._complaints(tree, inside, why)
         if copy is not None:
@@ -87,7 +88,7 @@ class StandingPackage:
 
     def read(self, path: Path) -> Record | None:
         """The record in a file, or None if there is none that can be read."""
-        return self._parse(_bytes(path))[0]
+        return self._parse(content_of(path))[0]
 
     def _parse(self, data: bytes | None) -> tuple[Record | None, str]:
         """A record, or None and the reason; the last ones are kept: reading a long one takes its time."""
@@ -133,10 +134,3 @@ class StandingPackage:
             if tree.files.get(entry.path) == entry.export
         }
         return Record(self.layout.package, "", {}, entries)
-
-
-def _bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None

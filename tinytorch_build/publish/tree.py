@@ -13,7 +13,7 @@ from tinytorch_build.files import sha256
 RECORD_NAME = "modules.lock"
 """The record's name inside the package, where it changes in the same instant as the files it describes."""
 
-_PASSED_OVER = frozenset({"__pycache__", ".DS_Store"})
+PASSED_OVER = frozenset({"__pycache__", ".DS_Store"})
 """What Python and file managers leave anywhere: neither content of the package nor anybody's work."""
 
 _Signature = tuple[int, int, int, int]
@@ -82,13 +82,21 @@ def read_tree(folder: Path) -> Tree:
     return TreeReader(folder).read()
 
 
+def content_of(path: Path) -> bytes | None:
+    """The bytes of a file, or None if there is no such file."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
 def _walk(folder: str, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
-        if entry.name in _PASSED_OVER:
+        if entry.name in PASSED_OVER:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path, f"{prefix}{entry.name}/")

@@ -386,6 +386,19 @@ def test_objects_are_made_again_from_the_package_and_from_staging(tmp_path: Path
     assert course.modules() == FIRST
 
 
+def test_an_object_that_is_spoilt_during_a_run_is_made_again(tmp_path: Path) -> None:
+    course = published_chain(tmp_path)
+    publisher = course.publisher()
+    spoilt = course.objects.path(publisher.settle().entries["tensor"].export)
+    spoilt.write_text("spoilt")
+    (tmp_path / "toy/core/tensor.py").unlink()
+    with pytest.raises(PublishError) as caught:
+        publisher.settle()
+    assert str(caught.value) == f"{spoilt} changed while it was being published; run the task again"
+    assert publisher.settle().changed == ("tensor",)
+    assert course.modules() == FIRST
+
+
 def test_what_stands_can_be_asked_for_without_settling(tmp_path: Path) -> None:
     course = Course(tmp_path, {"tensor": ()})
     assert course.publisher().published() == {}
