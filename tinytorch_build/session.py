@@ -112,7 +112,9 @@ class Session:
         return frozenset(
             name
             for name, entry in self.publisher.published().items()
-            if name in self.manifest.by_name and entry.export == self.export_digest(self.manifest[name])
+            if name in self.manifest.by_name
+            and entry.target == self.manifest[name].target
+            and entry.export == self.export_digest(self.manifest[name])
         )
 
     def open(self, what: str) -> list[Problem]:

@@ -413,7 +413,7 @@ class TestCheckpoints:
         other.schedule = CosineLR(other.optimizer, total=25)
         save_checkpoint(path, run(other, 1))
         trainer, twin = run(full_trainer(), 1), run(full_trainer(), 1)
-        with pytest.raises(ValueError, match="does not fit this trainer: .*Adam") as caught:
+        with pytest.raises(ValueError, match=r"does not fit this trainer: .*Adam") as caught:
             load_checkpoint(path, trainer)
         assert "kind: Adam expected, found SGD" in str(caught.value)
         assert_same(run(trainer, 2), run(twin, 2))  # the model's part fitted, and was taken back

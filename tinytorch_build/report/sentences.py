@@ -85,7 +85,7 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
         if module.waits_for:
             verb = "has" if len(module.waits_for) == 1 else "have"
             waits = ", ".join(module.waits_for)
-            yield f"{name} stays at its published version until {waits} {verb} passed with the new one"
+            yield f"the new version of {name} is held back until {waits} {verb} passed with it"
     for name, module in report.modules.items():
         if module.outcome is Outcome.BLOCKED:
             yield f"{name} is blocked by {', '.join(module.blocked_by)}"

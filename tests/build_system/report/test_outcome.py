@@ -108,4 +108,4 @@ def test_published_is_said_of_sources_that_were_looked_at() -> None:
 def test_a_module_that_waits_says_for_what() -> None:
     report = assemble(MANIFEST, PLAN, every("a"), set(), held={"a": ("b",)})
     said = summary(PLAN, report, [], "demo")
-    assert "a stays at its published version until b has passed with the new one" in said
+    assert "the new version of a is held back until b has passed with it" in said
