@@ -525,7 +525,7 @@ class CosineLR(Schedule):
         progress = min(1.0, (step - self.warmup) / (self.total - self.warmup))
         return self.min_lr + 0.5 * (self.base_lr - self.min_lr) * (1.0 + math.cos(math.pi * progress))
 
-# %% #f60801a32fd3
+# %% #bb2fba72555a
 def clip_gradients(
     parameters: Iterable[Tensor], max_norm: float | None = None, max_value: float | None = None
 ) -> float:
@@ -562,7 +562,7 @@ def clip_gradients(
 
 
 def _global_norm(gradients: Sequence[_Array]) -> float:
-    """Return the Euclidean norm of all elements; divided by the largest first, so that no square overflows."""
+    """Return the Euclidean norm of all elements, divided by the largest first: no square overflows."""
     largest = max((float(np.abs(gradient).max(initial=0.0)) for gradient in gradients), default=0.0)
     if largest == 0.0:
         return 0.0

@@ -835,7 +835,7 @@ def clip_gradients(
 
 
 def _global_norm(gradients: Sequence[_Array]) -> float:
-    """Return the Euclidean norm of all elements; divided by the largest first, so that no square overflows."""
+    """Return the Euclidean norm of all elements, divided by the largest first: no square overflows."""
     largest = max((float(np.abs(gradient).max(initial=0.0)) for gradient in gradients), default=0.0)
     if largest == 0.0:
         return 0.0
