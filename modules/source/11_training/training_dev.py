@@ -842,7 +842,8 @@ def load_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, _Array], dict[str, Any]]:
     """Return the arrays and the facts of a checkpoint file."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # NumPy leaves a file open that it opened itself and could not read.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         facts = json.loads(str(arrays.pop("state.json")))
         found = facts["format"]
