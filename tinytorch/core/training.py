@@ -548,7 +548,7 @@ class _Means:
         """Return the means over all examples, by name."""
         return {name: total / self._count for name, total in self._sums.items()}
 
-# %% #2774fbaa3eff
+# %% #1a89a355b633
 _FORMAT = 1
 
 
@@ -599,8 +599,8 @@ def load_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, _Array], dict[str, Any]]:
     """Return the arrays and the facts of a checkpoint file."""
     try:
-        # NumPy leaves a file open that it opened itself and could not read.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+        # Opened here, so that the file is closed even if NumPy fails on a damaged archive.
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         facts = json.loads(str(arrays.pop("state.json")))
         found = facts["format"]
