@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinytorch_build.errors import CourseError
 from tinytorch_build.files import FileDigests, digest_of, sha256
 from tinytorch_build.layout import Layout
 from tinytorch_build.literate import Document, SourceLines, read_document
@@ -21,6 +22,10 @@ from tinytorch_build.stages.names import public_names
 if TYPE_CHECKING:
     from tinytorch_build.stages.custom_checks import CustomCheck
     from tinytorch_build.workers import View, Workers
+
+
+class SourceChanged(CourseError):
+    """Somebody saved a source while the run was checking it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +160,13 @@ class Session:
 
         Raises:
             UnreadableSource: it is no such document.
+            SourceChanged: its cells are not those that its convert task found, and that fingerprints hold.
         """
-        return read_document(self.layout.source(module), module.source)
+        document = read_document(self.layout.source(module), module.source)
+        known = self._cells.get(module.name)
+        if known is not None and CellFacts.of(document) != known:
+            raise SourceChanged(f"{module.source} changed while it was being checked; run the command again")
+        return document
 
     def cells(self, module: CourseModule) -> CellFacts:
         """Digests of a module's cells: as its convert task found them, else read from the source now."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytorch_build.files import write_atomically
+from tinytorch_build.literate import document_of
 from tinytorch_build.model import Problem, errors
 from tinytorch_build.session import CellFacts
 from tinytorch_build.steps.base import GateStep, ModuleStep, StepResult
@@ -47,7 +48,7 @@ class ConvertStep(ModuleStep):
             return StepResult(tuple(problems))
         notebook = notebook_text(raw, self.module.source)
         write_atomically(self.session.layout.notebook(self.module), notebook.encode())
-        facts = CellFacts.of(self.session.document(self.module))
+        facts = CellFacts.of(document_of(raw, self.module.source))
         self.session.found_cells(self.module, facts)
         return StepResult(tuple(problems), {"exported": facts.exported, "code": facts.code})
 

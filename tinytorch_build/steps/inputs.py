@@ -19,7 +19,8 @@ def declaration_digest(session: Session, module: CourseModule) -> str:
     """What the manifest says that bears on a module's checks."""
     versions = {name: session.manifest[name].version for name in module.depends_on}
     said = (module.target, module.depends, module.provides, module.tests, module.limits, versions)
-    return sha256(repr((said, session.manifest.package.dependencies)).encode())
+    package = session.manifest.package
+    return sha256(repr((said, package.version, package.dependencies)).encode())
 
 
 def test_file_digests(session: Session, paths: Sequence[str]) -> dict[str, str]:

@@ -76,6 +76,7 @@ class TestFileStep(GateStep):
                 for name in self.file.modules
             },
             "limits": repr(manifest.limits),
+            "package": f"{manifest.package.name} {manifest.package.version}",
             **testing_tools(self.session),
         }
 
