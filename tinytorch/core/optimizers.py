@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .autograd import backward
 from .tensor import Tensor
 
-# %% #ce2d1447c43d
+# %% #78c060420aba
 _Array = npt.NDArray[Any]
 
 
@@ -56,8 +56,8 @@ def _checked_gradients(parameters: Sequence[Tensor]) -> list[_Array]:
                 f"parameter {position}: a gradient of shape {parameter.shape} is expected, "
                 f"found shape {gradient.shape}"
             )
-        finite = np.isfinite(gradient)
-        if not finite.all():
+        # One fast pass: a finite sum of squares has finite terms. Another may be an overflow, so look again.
+        if not (math.isfinite(np.vdot(gradient, gradient)) or np.isfinite(gradient).all()):
             raise ValueError(
                 f"the gradient of parameter {position}, shape {parameter.shape}, holds "
                 f"{np.isnan(gradient).sum()} NaN and {np.isinf(gradient).sum()} infinite values of "
@@ -84,7 +84,7 @@ def _checked_positive(name: str, value: object) -> float:
         raise ValueError(f"{name} must be above 0, found {value}")
     return number
 
-# %% #d3b990930c1e
+# %% #7362d2333f29
 class Optimizer(ABC):
     """Changes parameters so that a loss gets smaller. Subclasses define `_updated` and their slots.
 
@@ -135,7 +135,10 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _updated(self, values: _Array, gradient: _Array, slots: dict[str, _Array]) -> _Array:
-        """Return a parameter's new values, and change its slots in place."""
+        """Return a parameter's new values in a new array, and change its slots in place.
+
+        Neither `values` nor `gradient` may be written into: they are the parameter's own, not copies.
+        """
 
     def step(self) -> None:
         """Change every parameter by one step. Nothing changes if a gradient is unfit.
@@ -148,7 +151,8 @@ class Optimizer(ABC):
         self.steps += 1
         for parameter, gradient, slots in zip(self.parameters, gradients, self._slots, strict=True):
             dtype = _working_dtype(parameter)
-            parameter.data = self._updated(parameter.data.astype(dtype), gradient.astype(dtype), slots)
+            values = parameter.data.astype(dtype, copy=False)
+            parameter.data = self._updated(values, gradient.astype(dtype, copy=False), slots)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""

@@ -96,13 +96,7 @@ class MSELoss:
         difference = predictions - targets
         return _reduced(difference * difference, self.reduction)
 
-# %% #282a868c3e32
-def _log_sum_exp(logits: Tensor) -> Tensor:
-    """Return log(sum(exp(logits))) over the last axis without overflow, shape (...)."""
-    largest = logits.max(axis=-1, keepdims=True).detach()  # the result does not depend on it
-    return (logits - largest).exp().sum(axis=-1).log() + largest.squeeze(-1)
-
-
+# %% #3761a3d683a0
 def _checked_labels(name: str, labels: object, shape: tuple[int, ...], classes: int) -> _Array:
     """Return the labels' array after checking dtype, shape and range."""
     if not isinstance(labels, Tensor):
@@ -159,11 +153,12 @@ class CrossEntropyLoss:
             raise ValueError("CrossEntropyLoss expects logits of shape (..., classes), found ()")
         classes = logits.shape[-1]
         right = _checked_labels("CrossEntropyLoss", labels, logits.shape[:-1], classes).reshape(-1)
-        rows = logits.reshape(-1, classes)
-        total = _log_sum_exp(rows)
-        losses = total - rows[np.arange(right.size), right]
+        rows = logits if logits.ndim == 2 else logits.reshape(-1, classes)
+        shifted = rows - rows.detach().max(axis=-1, keepdims=True)
+        total = shifted.exp().sum(axis=-1).log()
+        losses = total - shifted[np.arange(right.size), right]
         if self.label_smoothing:
-            spread = total - rows.mean(axis=-1)
+            spread = total - shifted.mean(axis=-1)
             losses = losses * (1.0 - self.label_smoothing) + spread * self.label_smoothing
         return _reduced(losses.reshape(*labels.shape) if labels.ndim != 1 else losses, self.reduction)
 
@@ -328,7 +323,7 @@ class EarlyStopping:
             self.waited += 1
         return self.waited >= self.patience
 
-# %% #7f26f786d221
+# %% #13259c03b0b1
 _LossFunction = Callable[[Tensor, Tensor], Tensor]
 _Metric = Callable[[Tensor, Tensor], float]
 
@@ -465,6 +460,7 @@ class Trainer:
         """Take an optimizer step for every batch of an epoch; return the means of loss and metrics."""
         self.model.train()
         loader.epoch = self.epoch
+        parameters = self.model.parameters()  # also those that the optimizer does not hold
         means = _Means()
         for number, (inputs, targets) in enumerate(_pairs(loader)):
             predictions = self.model(inputs)
@@ -475,7 +471,8 @@ class Trainer:
                     f"the loss is {value} in epoch {self.epoch}, batch {number}: try a smaller learning "
                     "rate or clipping, and look for NaN in the data"
                 )
-            self.model.zero_grad()
+            for parameter in parameters:
+                parameter.zero_grad()
             loss.backward()
             if self.max_norm is not None:
                 clip_gradients(self.optimizer.parameters, max_norm=self.max_norm)

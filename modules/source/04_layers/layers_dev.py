@@ -133,7 +133,8 @@ def _parts(name: str, value: object) -> "Iterator[tuple[str, Parameter | Layer]]
         yield name, value
     elif isinstance(value, (list, tuple)):
         for position, element in enumerate(value):
-            yield from _parts(f"{name}.{position}", element)
+            if isinstance(element, (Parameter, Layer, list, tuple)):
+                yield from _parts(f"{name}.{position}", element)
 
 
 class Layer:
@@ -160,10 +161,11 @@ class Layer:
     def _members(self) -> "Iterator[tuple[str, Parameter | Layer]]":
         """Yield the parameters and layers that this layer holds directly, in order of assignment."""
         for name, value in vars(self).items():
-            yield from _parts(name, value)
+            if isinstance(value, (Parameter, Layer, list, tuple)):
+                yield from _parts(name, value)
 
-    def named_layers(self) -> "Iterator[tuple[str, Layer]]":
-        """Yield this layer (with the name "") and all layers below, each once, parents first."""
+    def _walk(self) -> "Iterator[tuple[str, Layer, list[tuple[str, Parameter | Layer]]]]":
+        """Yield name, layer and members of this layer and all below, each layer once, parents first."""
         seen: set[int] = set()
         waiting: list[tuple[str, Layer]] = [("", self)]
         while waiting:
@@ -171,17 +173,23 @@ class Layer:
             if id(layer) in seen:
                 continue
             seen.add(id(layer))
-            yield name, layer
+            members = list(layer._members())
+            yield name, layer, members
             prefix = f"{name}." if name else ""
-            below = [(prefix + key, part) for key, part in layer._members() if isinstance(part, Layer)]
+            below = [(prefix + key, part) for key, part in members if isinstance(part, Layer)]
             waiting.extend(reversed(below))  # a stack gives back last what was put on it first
+
+    def named_layers(self) -> "Iterator[tuple[str, Layer]]":
+        """Yield this layer (with the name "") and all layers below, each once, parents first."""
+        for name, layer, _ in self._walk():
+            yield name, layer
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield the name and value of every parameter here and below, each parameter once."""
         seen: set[int] = set()
-        for name, layer in self.named_layers():
+        for name, _, members in self._walk():
             prefix = f"{name}." if name else ""
-            for key, part in layer._members():
+            for key, part in members:
                 if isinstance(part, Parameter) and id(part) not in seen:
                     seen.add(id(part))
                     yield prefix + key, part

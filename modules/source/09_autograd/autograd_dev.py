@@ -356,6 +356,9 @@ def _unbroadcast(gradient: _Array, shape: tuple[int, ...]) -> _Array:
     if gradient.shape == shape:
         return gradient
     extra = gradient.ndim - len(shape)
+    if extra == 1 and shape and gradient.shape[1:] == shape:  # a bias, by far the most frequent case
+        summed: _Array = np.add.reduce(gradient, axis=0)
+        return summed
     axes = list(range(extra))
     for axis, length in enumerate(shape, extra):
         if length == 1 and gradient.shape[axis] != 1:
@@ -422,9 +425,10 @@ def _power_exponent(g: _Array, a: _Array, b: _Array, y: _Array) -> Any:
 
 
 def _preference(a: _Array, b: _Array) -> _Array:
-    """Return 1 where a > b, 0 where a < b, and a half where they are equal."""
-    weight: _Array = ((a > b).astype(a.dtype) + (a >= b)) * a.dtype.type(0.5)
-    return weight
+    """Return 1 (or True) where a > b, 0 where a < b, and a half where they are equal."""
+    larger: _Array = a > b
+    equal = a == b
+    return larger + equal * a.dtype.type(0.5) if equal.any() else larger
 
 
 for _name, _left, _right in (
@@ -694,12 +698,13 @@ _OVERWRITTEN = (
 
 def _collect(root: Tensor) -> tuple[list[Operation], set[Tensor]]:
     """Return the operations that `root` depends on, latest first, and the marked tensors among all."""
-    first = _origin(root)
-    found = {first}
-    waiting = [first]
+    found: set[object] = {root.origin}
+    waiting = [_origin(root)]
     marked = {root} if root.requires_grad else set()
+    operations = []
     while waiting:
         operation = waiting.pop()
+        operations.append(operation)
         if not operation.inputs:
             raise RuntimeError(_FREED)
         versions = 0
@@ -707,14 +712,14 @@ def _collect(root: Tensor) -> tuple[list[Operation], set[Tensor]]:
             versions += tensor.version
             if tensor.requires_grad:
                 marked.add(tensor)
-            if tensor.origin is not None:
-                origin = _origin(tensor)
-                if origin not in found:
-                    found.add(origin)
-                    waiting.append(origin)
+            origin = tensor.origin
+            if origin is not None and origin not in found:
+                found.add(origin)
+                waiting.append(_origin(tensor))
         if versions != operation.versions:
             raise RuntimeError(f"an input of {operation.primitive.name!r} {_OVERWRITTEN}")
-    return sorted(found, key=_serial, reverse=True), marked
+    operations.sort(key=_serial, reverse=True)
+    return operations, marked
 
 
 _serial = attrgetter("serial")
@@ -767,8 +772,12 @@ def _propagate(
         if gradient is None:
             continue  # every rule on the way said: zero
         for tensor, part in zip(operation.inputs, _contributions(gradient, operation), strict=True):
-            key = _key(tensor)
-            if part is None or (key is tensor and key not in keep):
+            key = tensor.origin
+            if key is None:
+                key = tensor
+                if tensor not in keep:
+                    continue
+            if part is None:
                 continue
             array = tensor.data
             if part.shape != array.shape:

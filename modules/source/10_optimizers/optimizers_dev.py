@@ -105,8 +105,8 @@ def _checked_gradients(parameters: Sequence[Tensor]) -> list[_Array]:
                 f"parameter {position}: a gradient of shape {parameter.shape} is expected, "
                 f"found shape {gradient.shape}"
             )
-        finite = np.isfinite(gradient)
-        if not finite.all():
+        # One fast pass: a finite sum of squares has finite terms. Another may be an overflow, so look again.
+        if not (math.isfinite(np.vdot(gradient, gradient)) or np.isfinite(gradient).all()):
             raise ValueError(
                 f"the gradient of parameter {position}, shape {parameter.shape}, holds "
                 f"{np.isnan(gradient).sum()} NaN and {np.isinf(gradient).sum()} infinite values of "
@@ -224,7 +224,10 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _updated(self, values: _Array, gradient: _Array, slots: dict[str, _Array]) -> _Array:
-        """Return a parameter's new values, and change its slots in place."""
+        """Return a parameter's new values in a new array, and change its slots in place.
+
+        Neither `values` nor `gradient` may be written into: they are the parameter's own, not copies.
+        """
 
     def step(self) -> None:
         """Change every parameter by one step. Nothing changes if a gradient is unfit.
@@ -237,7 +240,8 @@ class Optimizer(ABC):
         self.steps += 1
         for parameter, gradient, slots in zip(self.parameters, gradients, self._slots, strict=True):
             dtype = _working_dtype(parameter)
-            parameter.data = self._updated(parameter.data.astype(dtype), gradient.astype(dtype), slots)
+            values = parameter.data.astype(dtype, copy=False)
+            parameter.data = self._updated(values, gradient.astype(dtype, copy=False), slots)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""

@@ -177,8 +177,9 @@ assert "(2, 1) and (2,)" in message
 #
 # $$\log \sum_c e^{z_c} = m + \log \sum_c e^{z_c - m},$$
 #
-# and with $m = \max_c z_c$ the largest exponential is $e^0 = 1$. The result does not depend on $m$, so no
-# gradient needs to flow through it, and the gradient comes out as probability minus truth,
+# and with $m = \max_c z_c$ the largest exponential is $e^0 = 1$. In the loss, the $m$ in front and the one in
+# $-z_y = -(z_y - m) - m$ cancel: subtract $m$ from all logits once, and forget it. As the result does not
+# depend on $m$, no gradient needs to flow through it, and the gradient comes out as probability minus truth,
 #
 # $$\frac{\partial L}{\partial z_c} = \operatorname{softmax}(z)_c - [c = y] .$$
 #
@@ -193,12 +194,6 @@ assert "(2, 1) and (2,)" in message
 
 # %%
 #| export
-def _log_sum_exp(logits: Tensor) -> Tensor:
-    """Return log(sum(exp(logits))) over the last axis without overflow, shape (...)."""
-    largest = logits.max(axis=-1, keepdims=True).detach()  # the result does not depend on it
-    return (logits - largest).exp().sum(axis=-1).log() + largest.squeeze(-1)
-
-
 def _checked_labels(name: str, labels: object, shape: tuple[int, ...], classes: int) -> _Array:
     """Return the labels' array after checking dtype, shape and range."""
     if not isinstance(labels, Tensor):
@@ -255,11 +250,12 @@ class CrossEntropyLoss:
             raise ValueError("CrossEntropyLoss expects logits of shape (..., classes), found ()")
         classes = logits.shape[-1]
         right = _checked_labels("CrossEntropyLoss", labels, logits.shape[:-1], classes).reshape(-1)
-        rows = logits.reshape(-1, classes)
-        total = _log_sum_exp(rows)
-        losses = total - rows[np.arange(right.size), right]
+        rows = logits if logits.ndim == 2 else logits.reshape(-1, classes)
+        shifted = rows - rows.detach().max(axis=-1, keepdims=True)
+        total = shifted.exp().sum(axis=-1).log()
+        losses = total - shifted[np.arange(right.size), right]
         if self.label_smoothing:
-            spread = total - rows.mean(axis=-1)
+            spread = total - shifted.mean(axis=-1)
             losses = losses * (1.0 - self.label_smoothing) + spread * self.label_smoothing
         return _reduced(losses.reshape(*labels.shape) if labels.ndim != 1 else losses, self.reduction)
 
@@ -684,6 +680,7 @@ class Trainer:
         """Take an optimizer step for every batch of an epoch; return the means of loss and metrics."""
         self.model.train()
         loader.epoch = self.epoch
+        parameters = self.model.parameters()  # also those that the optimizer does not hold
         means = _Means()
         for number, (inputs, targets) in enumerate(_pairs(loader)):
             predictions = self.model(inputs)
@@ -694,7 +691,8 @@ class Trainer:
                     f"the loss is {value} in epoch {self.epoch}, batch {number}: try a smaller learning "
                     "rate or clipping, and look for NaN in the data"
                 )
-            self.model.zero_grad()
+            for parameter in parameters:
+                parameter.zero_grad()
             loss.backward()
             if self.max_norm is not None:
                 clip_gradients(self.optimizer.parameters, max_norm=self.max_norm)
