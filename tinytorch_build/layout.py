@@ -86,6 +86,16 @@ class Layout:
         return self.build / "report" / "report.json"
 
     @property
+    def dist(self) -> Path:
+        """Where the finished wheels and source archives lie."""
+        return self.root / "dist"
+
+    @property
+    def packaging(self) -> Path:
+        """Where a wheel is made before it moves to `dist`."""
+        return self.build / "packaging"
+
+    @property
     def manifest(self) -> Path:
         return self.root / MANIFEST
 

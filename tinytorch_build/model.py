@@ -27,6 +27,12 @@ class Stage(StrEnum):
     PUBLISH = "publish"
 
 
+class PackageStage(StrEnum):
+    """The steps that the package takes as a whole, once its modules stand in it, in their order."""
+
+    BUILD = "build"
+
+
 class Outcome(StrEnum):
     """What became of a task, or of a module as a whole, in one run."""
 
@@ -173,6 +179,11 @@ class Package:
         requires_python: PEP 440 constraint on Python.
         dependencies: PEP 508 requirements: what exported code may import beside the standard library.
         include: folder of hand-written files that belong in the package as they are, or None.
+        description: what it is, in one line; for the wheel.
+        readme: file that the wheel's long description is read from, POSIX path from the course's root; a list
+            of the modules, if there is none.
+        license: SPDX expression of its licence, or the empty string.
+        license_files: files that go with the wheel as its licence, POSIX paths from the course's root.
     """
 
     name: str
@@ -180,6 +191,10 @@ class Package:
     requires_python: str = ">=3.11"
     dependencies: tuple[str, ...] = ()
     include: str | None = None
+    description: str = ""
+    readme: str | None = None
+    license: str = ""
+    license_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from tinytorch_build.graph import closure
-from tinytorch_build.model import CourseModule, Manifest, Stage
+from tinytorch_build.model import CourseModule, Manifest, PackageStage, Stage
 
 
 class TestKind(StrEnum):
@@ -65,6 +65,7 @@ class PlannedTask:
         module: the module it works for, or None.
         stage: the stage of that module that it is, or None for test files and goals.
         test_file: the file of inter-module tests that it runs, or None.
+        package_stage: what it does with the package as a whole, or None.
     """
 
     name: str
@@ -73,11 +74,12 @@ class PlannedTask:
     module: str | None = None
     stage: Stage | None = None
     test_file: TestFile | None = None
+    package_stage: PackageStage | None = None
 
     @property
     def is_goal(self) -> bool:
         """Whether it only gathers other tasks and does nothing itself."""
-        return self.stage is None and self.test_file is None
+        return self.stage is None and self.test_file is None and self.package_stage is None
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ def make_plan(manifest: Manifest, test_files: Sequence[TestFile]) -> Plan:
     for module in manifest.modules:
         tasks += _module_tasks(module, owned)
     tasks += _goals(manifest, test_files)
+    tasks += _package_tasks()
     return Plan(tuple(tasks))
 
 
@@ -198,6 +201,20 @@ def _goals(manifest: Manifest, test_files: Sequence[TestFile]) -> Iterator[Plann
         for file in files:
             yield PlannedTask(file.task, f"Run {file.path} over all modules.", ("validate",), test_file=file)
         yield PlannedTask(kind.value, doc, ("validate", *(file.task for file in files)))
+
+
+_PACKAGE_TASKS: Mapping[PackageStage, tuple[str, tuple[str, ...]]] = {
+    PackageStage.BUILD: (
+        "Make wheel and source archive of the package, if every test has passed.",
+        ("validate", TestKind.SYSTEM, TestKind.VALIDATION),
+    ),
+}
+"""What is done with the package as a whole: a sentence for `doit list`, and what must have passed before."""
+
+
+def _package_tasks() -> Iterator[PlannedTask]:
+    for stage, (doc, needs) in _PACKAGE_TASKS.items():
+        yield PlannedTask(stage.value, doc, tuple(str(need) for need in needs), package_stage=stage)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from tinytorch_build.layout import Layout
 from tinytorch_build.literate import Document, SourceLines, read_document
 from tinytorch_build.model import CourseModule, Manifest, Problem
 from tinytorch_build.plan import Plan, visible_modules
+from tinytorch_build.programs import Programs
 from tinytorch_build.publish import Ledger, ObjectStore, Publisher, render_init
 from tinytorch_build.run_lock import RunLock
 from tinytorch_build.stages.names import public_names
@@ -88,6 +89,11 @@ class Session:
             return self._workers
 
     @cached_property
+    def programs(self) -> Programs:
+        """Runs other programs, which end with the session."""
+        return Programs()
+
+    @cached_property
     def _ledger(self) -> Ledger:
         return Ledger(self.layout.ledger)
 
@@ -150,6 +156,8 @@ class Session:
             if self._run_lock is not None:
                 self._run_lock.release()
                 self._run_lock = None
+            if "programs" in self.__dict__:
+                self.programs.close()
             if "_workers" in self.__dict__:
                 self._workers.close()
             if "_ledger" in self.__dict__:

@@ -108,6 +108,7 @@ class StepAction(BaseAction):  # type: ignore[misc]  # doit has no types
             "inputs": before,
             "outputs": self._step.outputs(),
             "facts": dict(result.facts),
+            "details": dict(result.details),
             "problems": [problem.to_json() for problem in result.problems],
             "seconds": round(seconds, 4),
         }
@@ -144,4 +145,4 @@ def _changed_meanwhile(result: StepResult, changed: list[str]) -> StepResult:
         f"{', '.join(changed)} changed while it was being checked",
         cure="run the command again",
     )
-    return StepResult((*result.problems, problem), output=result.output)
+    return StepResult((*result.problems, problem), output=result.output, details=result.details)

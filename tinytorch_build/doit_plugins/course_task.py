@@ -45,9 +45,10 @@ class CourseTask:
     def to_doit(self) -> dict[str, Any]:
         """The dictionary from which doit makes its task."""
         basename, _, name = self.step.task.name.partition(":")
+        named = {"name": name} if name else {}
         return {
             "basename": basename,
-            "name": name,
+            **named,
             "doc": self.step.task.doc,
             "actions": [self.action],
             "file_dep": [str(path) for path in self.step.reads()],

@@ -125,7 +125,7 @@ class CourseReporter:
         log = self._write_log(planned, result)
         self._keep(
             task,
-            TaskReport(Outcome.FAILED, fail.seconds, tuple(result.problems), log=log),
+            TaskReport(Outcome.FAILED, fail.seconds, tuple(result.problems), log=log, details=result.details),
         )
 
     def cleanup_error(self, exception: Any) -> None:
@@ -179,6 +179,7 @@ def _remembered(values: Mapping[str, Any], outcome: Outcome) -> TaskReport:
         outcome,
         values["seconds"],
         tuple(Problem.from_json(problem) for problem in values["problems"]),
+        details=values["details"],
     )
 
 

@@ -47,6 +47,8 @@ def _check(document: Document, root: Path, name: str) -> tuple[Manifest, list[Pr
     depends = read_dependencies(draft.modules, findings)
     paths = CoursePaths(root, (_BUILD, draft.package.name), findings)
     include = paths.folder(draft.include, required=True)
+    readme = paths.file(draft.readme)
+    license_files = [file for item in draft.license_files if (file := paths.file(item))]
     folders = [folder for item in draft.folders if (folder := paths.folder(item, required=False))]
     placed = [
         Placed(
@@ -62,7 +64,12 @@ def _check(document: Document, root: Path, name: str) -> tuple[Manifest, list[Pr
     problems = [*document.problems, *findings.in_order()]
     manifest = Manifest(
         root=root,
-        package=replace(draft.package, include=include.path if include else None),
+        package=replace(
+            draft.package,
+            include=include.path if include else None,
+            readme=readme.path if readme else None,
+            license_files=tuple(file.path for file in license_files),
+        ),
         modules=tuple(_module(module, depends[module.draft.name], findings) for module in placed),
         tests=TestFolders(*(folder.path for folder in folders)),
         limits=draft.limits,

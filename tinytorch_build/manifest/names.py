@@ -11,6 +11,7 @@ import keyword
 import re
 import sys
 import unicodedata
+from collections.abc import Callable
 from typing import NamedTuple
 
 _LONGEST = 300
@@ -22,6 +23,10 @@ _PLAIN_REQUIREMENT = re.compile(
     rf"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])? *(?:{_CLAUSE}(?: *, *{_CLAUSE})*)?"
 )
 _DISTRIBUTION = re.compile(r"[A-Za-z](?:[A-Za-z0-9_]*[A-Za-z0-9])?")
+
+_COMMON_LICENSES = frozenset(
+    ("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "GPL-3.0-or-later", "MIT", "MPL-2.0")
+)
 
 ALL = "all"
 """In `depends`: every module declared above."""
@@ -114,6 +119,28 @@ def requirement_fault(text: str) -> Fault | None:
     return _judged(Requirement, text, "which is no requirement", "write it as NAME or NAME>=1.0,<2 (PEP 508)")
 
 
+def description_fault(text: str) -> Fault | None:
+    """Why a text is no summary of a package."""
+    if not text.strip() or not text.isprintable():
+        return Fault("which is no line of text", "describe the package in one line")
+    if len(text) > _LONGEST:
+        return Fault(f"which is longer than {_LONGEST} characters", "describe the package in one line")
+    return None
+
+
+def license_fault(text: str) -> Fault | None:
+    """Why a text is no SPDX licence expression."""
+    if text in _COMMON_LICENSES:
+        return None
+    from packaging.licenses import canonicalize_license_expression
+
+    cure = "write an SPDX expression, such as MIT or Apache-2.0"
+    fault = _judged(canonicalize_license_expression, text, "which is no licence expression", cure)
+    if fault is None and canonicalize_license_expression(text) != text:
+        return Fault("which is not in its normal form", f"write {canonicalize_license_expression(text)}")
+    return fault
+
+
 def same_distribution(name: str, requirement: str) -> bool:
     """Whether a requirement asks for the distribution of that name, by the rules of PEP 503."""
     found = re.match(r"[A-Za-z0-9._-]*", requirement.strip())
@@ -124,7 +151,7 @@ def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _judged(parse: type, text: str, reason: str, cure: str) -> Fault | None:
+def _judged(parse: Callable[[str], object], text: str, reason: str, cure: str) -> Fault | None:
     if len(text) > _LONGEST:
         return Fault(f"{reason} (longer than {_LONGEST} characters)", cure)
     try:

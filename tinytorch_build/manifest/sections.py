@@ -9,6 +9,8 @@ from tinytorch_build.manifest.findings import Findings, quoted, subject
 from tinytorch_build.manifest.names import (
     Fault,
     constraint_fault,
+    description_fault,
+    license_fault,
     module_fault,
     name_fault,
     package_fault,
@@ -46,6 +48,8 @@ class CourseDraft:
 
     package: Package
     include: Item | None
+    readme: Item | None
+    license_files: tuple[Item, ...]
     folders: tuple[Item, ...]
     limits: Limits
     modules: tuple[Draft, ...]
@@ -54,23 +58,27 @@ class CourseDraft:
 def read_sections(document: dict[str, object], findings: Findings) -> CourseDraft:
     """Read every table; what is wrong with any goes into `findings`."""
     top = Table(document, (), findings)
-    package, include = _package(top)
+    package, include, readme, license_files = _package(top)
     limits = _limits(top, Limits())
     folders = _test_folders(top)
     modules = _modules(top, limits)
     top.finish()
-    return CourseDraft(package, include, folders, limits, modules)
+    return CourseDraft(package, include, readme, license_files, folders, limits, modules)
 
 
-def _package(top: Table) -> tuple[Package, Item | None]:
+def _package(top: Table) -> tuple[Package, Item | None, Item | None, tuple[Item, ...]]:
     table = top.table("package", 'add [package] with a line such as name = "mycourse"')
     if table is None:
-        return Package(""), None
+        return Package(""), None, None, ()
     name = table.text("name", "mycourse", required=True)
     version = table.text("version", "0.1.0")
     python = table.text("requires-python", ">=3.11")
     dependencies = table.texts("dependencies", "numpy>=1.26")
     include = table.text("include", "package_files")
+    description = table.text("description", "What it is, in one line")
+    readme = table.text("readme", "README.md")
+    license_ = table.text("license", "MIT")
+    license_files = table.texts("license-files", "LICENSE")
     table.finish()
     default = Package("")
     good_name = _sound(table, name, "bad-name", package_fault)
@@ -84,8 +92,10 @@ def _package(top: Table) -> tuple[Package, Item | None]:
         _sound(table, version, "bad-version", version_fault) or default.version,
         _constraint(table, python, default.requires_python),
         tuple(item.text for item in dependencies),
+        description=_sound(table, description, "bad-description", description_fault) or "",
+        license=_sound(table, license_, "bad-license", license_fault) or "",
     )
-    return package, include
+    return package, include, readme, license_files
 
 
 def _constraint(table: Table, item: Item | None, default: str) -> str:

@@ -8,8 +8,10 @@ from tinytorch_build.publish.objects import ObjectStore
 from tinytorch_build.publish.record import Record, UnreadableRecord, parse_record, render_record
 from tinytorch_build.publish.settle import Publisher, Settlement, settle
 from tinytorch_build.publish.swap import recover
+from tinytorch_build.publish.tree import RECORD_NAME
 
 __all__ = [
+    "RECORD_NAME",
     "SUBPACKAGE_INIT",
     "Choice",
     "Entry",

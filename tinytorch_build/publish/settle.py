@@ -110,8 +110,12 @@ class Publisher:
 
     def published(self) -> Mapping[str, Entry]:
         """The modules that the package's record names now, in course order; nothing is checked or changed."""
-        record = self._standing.read(self._layout.published / RECORD_NAME)
+        record = self.record()
         return {} if record is None else record.entries
+
+    def record(self) -> Record | None:
+        """The record that lies in the package now, or None; nothing is checked or changed."""
+        return self._standing.read(self._layout.published / RECORD_NAME)
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:

@@ -93,6 +93,8 @@ class LiveTable:
                 rows.setdefault(task.module, []).append(self._cell(task))
             elif task.name in self._wanted and task.test_file is not None:
                 rows[task.test_file.name] = [Text(), Text(), Text(), self._cell(task)]
+            elif task.name in self._wanted and task.package_stage is not None:
+                rows[task.package_stage] = [*[Text()] * (len(Stage) - 1), self._cell(task)]
         for subject, cells in rows.items():
             table.add_row(Text(subject), *cells)
         return table

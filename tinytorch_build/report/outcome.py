@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_build.files import write_atomically
-from tinytorch_build.model import Manifest, Outcome, Problem, Stage, errors
+from tinytorch_build.model import Manifest, Outcome, PackageStage, Problem, Stage, errors
 from tinytorch_build.plan import Plan, PlannedTask, TestFile, TestKind, task_name
 
 SCHEMA = 1
@@ -26,6 +26,7 @@ class TaskReport:
         problems: what it found, also when it was up to date and found it in an earlier run.
         blocked_by: the failed tasks at the root, if it is blocked.
         log: path from the course's root of what the code under test printed, if it failed and printed.
+        details: what it has to show beside its problems, as JSON; each stage of the package has its own.
     """
 
     outcome: Outcome
@@ -33,6 +34,7 @@ class TaskReport:
     problems: tuple[Problem, ...] = ()
     blocked_by: tuple[str, ...] = ()
     log: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {
@@ -44,6 +46,8 @@ class TaskReport:
             data["blocked_by"] = list(self.blocked_by)
         if self.log:
             data["log"] = self.log
+        if self.details:
+            data["details"] = dict(self.details)
         return data
 
 
@@ -100,6 +104,7 @@ class Report:
         outcome: passed or failed.
         modules: every module of the course, in course order.
         test_files: every file of inter-module tests.
+        package: what was done with the package as a whole.
         problems: what concerns the package as a whole.
         seconds: wall-clock time of the run.
     """
@@ -107,6 +112,7 @@ class Report:
     outcome: Outcome
     modules: Mapping[str, ModuleReport] = field(default_factory=dict)
     test_files: Sequence[TestFileReport] = ()
+    package: Mapping[PackageStage, TaskReport] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     seconds: float = 0.0
 
@@ -116,6 +122,7 @@ class Report:
             yield from module.stages.values()
         for file in self.test_files:
             yield file.task
+        yield from self.package.values()
 
     def count(self, outcome: Outcome) -> int:
         """How many tasks had this outcome."""
@@ -134,6 +141,7 @@ class Report:
             data[kind.value] = {
                 file.file.path: file.to_json() for file in self.test_files if file.file.kind is kind
             }
+        data["package"] = {stage.value: task.to_json() for stage, task in self.package.items()}
         return data
 
 
@@ -171,13 +179,18 @@ def assemble(
         for task in plan.tasks
         if task.test_file is not None
     ]
+    package: dict[PackageStage, TaskReport] = {
+        task.package_stage: tasks.get(task.name, NOT_RUN)
+        for task in plan.tasks
+        if task.package_stage is not None
+    }
     failed = (
         bool(errors(problems))
         or any(task.outcome in (Outcome.FAILED, Outcome.BLOCKED) for task in tasks.values())
         or not set(wanted) <= tasks.keys()
     )
     outcome = Outcome.FAILED if failed else Outcome.PASSED
-    return Report(outcome, modules, files, tuple(problems), seconds)
+    return Report(outcome, modules, files, package, tuple(problems), seconds)
 
 
 def _module_report(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tinytorch_build.model import Outcome, Problem, Severity, Stage, errors
+from tinytorch_build.model import Outcome, PackageStage, Problem, Severity, Stage, errors
 from tinytorch_build.plan import Plan, PlannedTask
 from tinytorch_build.report.outcome import Report, TaskReport
 
@@ -32,6 +32,8 @@ def failure(task: PlannedTask, problem: Problem) -> str:
         heading = f"Module {task.module} tests failed: {problem.message}"
     elif task.stage is Stage.PUBLISH:
         heading = f"Module {task.module} was not published: {problem.message}"
+    elif task.package_stage is PackageStage.BUILD:
+        heading = f"Package build failed: {problem.message}"
     else:
         heading = problem.message
     return with_place(problem, heading)
@@ -51,6 +53,8 @@ def task_line(task: PlannedTask, report: TaskReport) -> str:
     """One line for one event: subject, stage, what became of it, how long it took."""
     if task.test_file is not None:
         subject, step = task.test_file.name, task.test_file.kind.value
+    elif task.package_stage is not None:
+        subject, step = "package", task.package_stage.value
     else:
         subject, step = task.module or task.name, task.stage.value if task.stage else ""
     time = f"{report.seconds:7.2f} s" if report.outcome in (Outcome.RAN, Outcome.FAILED) else ""
@@ -92,6 +96,9 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
     for file in report.test_files:
         if file.task.outcome is Outcome.BLOCKED:
             yield f"{file.file.path} is blocked by {', '.join(file.task.blocked_by)}"
+    build = report.package.get(PackageStage.BUILD)
+    if build is not None and build.outcome is Outcome.BLOCKED:
+        yield "Integration failed, blocking release"
     if failed:
         yield f"Package validation requires these tests to pass: {', '.join(failed)}"
     yield _counts(report)
@@ -100,6 +107,9 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
         yield f"nothing that failed, or has not been checked, has reached {package}/"
     elif current:
         yield f"{package}/ holds {current} of {len(report.modules)} modules as their sources are now"
+    if build is not None and build.outcome in (Outcome.RAN, Outcome.UP_TO_DATE):
+        yield from (f"made {file['path']}" for file in build.details["files"])
+        yield "Package build successful, all modules integrated"
 
 
 def _counts(report: Report) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tinytorch_build.model import Stage
+from tinytorch_build.model import PackageStage, Stage
 from tinytorch_build.plan import PlannedTask, task_name
 from tinytorch_build.session import Session
 from tinytorch_build.steps.base import ModuleStep, Step, StepResult, timed
 from tinytorch_build.steps.exporting import ConvertStep, ExportStep, ImportCheckStep
+from tinytorch_build.steps.packaging import BuildStep
 from tinytorch_build.steps.publishing import PublishStep
 from tinytorch_build.steps.testing import TestFileStep, UnitTestStep
 
@@ -19,6 +20,10 @@ _MODULE_STEPS: dict[Stage, type[ModuleStep]] = {
     Stage.TEST: UnitTestStep,
 }
 
+_PACKAGE_STEPS: dict[PackageStage, type[Step]] = {
+    PackageStage.BUILD: BuildStep,
+}
+
 
 def step_for(session: Session, task: PlannedTask) -> Step:
     """The step behind a planned task.
@@ -28,6 +33,8 @@ def step_for(session: Session, task: PlannedTask) -> Step:
     """
     if task.test_file is not None:
         return TestFileStep(session, task, task.test_file)
+    if task.package_stage is not None:
+        return _PACKAGE_STEPS[task.package_stage](session, task)
     if task.stage is None or task.module is None:
         raise ValueError(f"{task.name} only gathers other tasks")
     module = session.manifest[task.module]

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tinytorch_build.files import digest_of
 from tinytorch_build.model import CourseModule, Problem, errors
@@ -22,11 +23,13 @@ class StepResult:
         problems: what it found; one error is enough to fail it.
         facts: what later steps of the same and of later runs want to know of it.
         output: what the code under test printed, for the log.
+        details: what it has to show beside its problems, as JSON; the report holds it.
     """
 
     problems: tuple[Problem, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     output: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:

@@ -1,0 +1,180 @@
+"""Runs other programs: with a time limit, a clean environment, and an end to all their children."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+_KEPT_OUTPUT = 200_000
+"""Characters of the end of a program's output that are kept."""
+
+_PASSED_DOWN = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "PATH",
+    "SYSTEMROOT",
+    "TEMP",
+    "TMP",
+    "TMPDIR",
+    "USERPROFILE",
+    "LOCALAPPDATA",
+    "APPDATA",
+    "SOURCE_DATE_EPOCH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_DIRS",
+    "XDG_CONFIG_HOME",
+)
+_PREFIXES = ("PIP_", "UV_")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a program ended.
+
+    Attributes:
+        status: its exit status; negative for the signal that ended it; None if its time was up.
+        output: the end of what it wrote to both its streams.
+    """
+
+    status: int | None
+    output: str
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == 0
+
+    @property
+    def how(self) -> str:
+        """How it ended, in words."""
+        if self.status is None:
+            return "it did not end in time"
+        if self.status < 0:
+            return f"it was ended by signal {-self.status}"
+        return f"it ended with status {self.status}"
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it wrote, or the empty string."""
+        lines = [line.strip() for line in self.output.splitlines() if line.strip()]
+        return lines[-1] if lines else ""
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What programs get of our environment: where to find things, and how to reach a package index.
+
+    Nothing of it names the repository: no `PYTHONPATH`, no active virtual environment.
+
+    Args:
+        extra: further variables.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() in _PASSED_DOWN or name.startswith(_PREFIXES) or name.lower() in _PROXIES
+    }
+    return {**kept, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
+
+
+class Programs:
+    """Runs programs for one session, any number at a time; `close` ends those that still run."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        folder: Path,
+        *,
+        seconds: float,
+        extra: Mapping[str, str] | None = None,
+    ) -> Finished:
+        """Run a program to its end.
+
+        Args:
+            command: the program and its arguments.
+            folder: where it runs.
+            seconds: wall-clock time that it may take; then it is killed with all its children.
+            extra: variables of its environment beside the clean ones.
+
+        Raises:
+            FileNotFoundError: there is no such program.
+        """
+        with tempfile.TemporaryFile() as output:
+            process = self._start([str(part) for part in command], folder, clean_environment(extra), output)
+            try:
+                status: int | None = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                self._end(process)
+            return Finished(status, _tail(output))
+
+    def python(self, arguments: Sequence[str | Path], folder: Path, *, seconds: float) -> Finished:
+        """Run this Python, which sees neither the folder nor `PYTHONPATH` (isolated mode)."""
+        return self.run([sys.executable, "-I", *arguments], folder, seconds=seconds)
+
+    def close(self) -> None:
+        """End every program that still runs; none can be started any more."""
+        with self._mutex:
+            self._closed = True
+            running = list(self._running)
+        for process in running:
+            _kill_group(process)
+
+    def _start(
+        self, command: list[str], folder: Path, environment: dict[str, str], output: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        with self._mutex:
+            if self._closed:
+                raise InterruptedError("the run has ended")
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._running.add(process)
+            return process
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """What it has left running in its group ends with it."""
+        _kill_group(process)
+        process.wait()
+        with self._mutex:
+            self._running.discard(process)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # all of it has ended
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
+def _tail(output: IO[bytes]) -> str:
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - _KEPT_OUTPUT))
+    return output.read().decode("utf-8", errors="replace")
