@@ -11,7 +11,6 @@ from tinytorch.core.dense import Sequential
 from tinytorch.core.layers import Linear
 from tinytorch.core.optimizers import Adam, CosineLR
 from tinytorch.core.spatial import AvgPool2D, BatchNorm2D, Conv2D, Flatten, MaxPool2D
-from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import CrossEntropyLoss, Trainer, accuracy
 
 Digits = tuple[TensorDataset, TensorDataset]
