@@ -222,12 +222,14 @@ class Session:
                 )
         return self._closures[module.name]
 
-    def view(self, owner: str, names: Iterable[str]) -> View:
+    def view(self, owner: str, names: Iterable[str], *, assembled: bool = False) -> View:
         """What a process may import of the package.
 
         Args:
             owner: the module or test file that the process works for, as messages call it.
             names: the modules it works with; what they need is added.
+            assembled: whether it works on the package as a whole, which also tells the modules' versions. To
+                all others these are not told, so that raising one does not run every test again.
         """
         from tinytorch_build.workers import StagedModule, View
 
@@ -247,6 +249,7 @@ class Session:
             self.manifest.package.name,
             self.manifest.package.version,
             [(module.target, self.exported_names(module)) for module in visible],
+            {module.name: module.version for module in visible} if assembled else None,
         )
         return View(
             package=self.manifest.package.name, modules=staged, init=init, owner=owner, undeclared=hidden

@@ -9,6 +9,7 @@ from tinytorch_build.checks.resolve import Imported, Target, imports_of, provide
 from tinytorch_build.layout import MANIFEST
 from tinytorch_build.model import CourseModule, Manifest, Problem, Severity
 from tinytorch_build.suggest import closest
+from tinytorch_build.versions import allows
 
 UNSATISFIED = "Module dependencies not satisfied:"
 """How every message about a dependency begins; part of the interface."""
@@ -154,13 +155,11 @@ def _declares_all(manifest: Manifest, module: CourseModule) -> bool:
 
 def versions_are_met(export: ExportUnderCheck) -> list[Problem]:
     """Each declared module has a version that the declaration allows (PEP 440)."""
-    from packaging.specifiers import SpecifierSet
-
     manifest, module = export.manifest, export.module
     problems = []
     for dependency in module.depends:
         version = manifest[dependency.name].version
-        if not SpecifierSet(dependency.specifier).contains(version, prereleases=True):
+        if not allows(dependency.specifier, version):
             message = (
                 f"{UNSATISFIED} {module.name} needs {dependency}, and {dependency.name} has version {version}"
             )

@@ -68,10 +68,8 @@ def _mutually_tested(entries: Mapping[str, Entry]) -> dict[str, Entry]:
 
 
 def _fits(entry: Entry, standing: Mapping[str, Entry]) -> bool:
-    """Whether everything that an entry was tested with stands there in that version."""
-    return all(
-        other in standing and standing[other].identity == tested for other, tested in entry.scope.items()
-    )
+    """Whether everything that an entry was tested with stands there in that version, and may stand there."""
+    return all(other in standing and entry.goes_with(standing[other]) for other in entry.scope)
 
 
 def choose(published: Mapping[str, Entry], candidates: Mapping[str, Entry], order: Sequence[str]) -> Choice:
@@ -148,19 +146,19 @@ def _needs(module: str, published: Mapping[str, Entry], moves: _Moves) -> _Needs
     """What the scopes demand: the new version's own, and those of the modules tested with the old one."""
     needs = _Needs()
     new, old = moves[module], published.get(module)
-    for other, tested in new.scope.items() if new is not None else ():
+    for other in new.scope if new is not None else ():
         theirs, standing = moves.get(other), published.get(other)
-        moved_fits = theirs is not None and theirs.identity == tested
-        if standing is not None and standing.identity == tested:
+        moved_fits = new is not None and theirs is not None and new.goes_with(theirs)
+        if new is not None and standing is not None and new.goes_with(standing):
             if other in moves and not moved_fits:
                 needs.excludes.add(other)
         elif moved_fits:
             needs.requires.add(other)
         else:
             needs.unmatched.add(other)
-    if old is not None and (new is None or new.identity != old.identity):
+    if old is not None and (new is None or new.identity != old.identity or new.version != old.version):
         for other, entry in published.items():
-            if module in entry.scope:
+            if module in entry.scope and (new is None or not entry.goes_with(new)):
                 (needs.requires if other in moves else needs.unready).add(other)
     return needs
 

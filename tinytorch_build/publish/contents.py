@@ -101,8 +101,10 @@ def assemble(
         objects: for the digest of each export, the file that holds it.
     """
     modules = [(entry.target, entry.names) for entry in entries.values()]
+    versions = {name: entry.version for name, entry in entries.items()}
+    init = render_init(package.name, package.version, modules, versions)
     files = {
-        "__init__.py": PackageFile.generated(render_init(package.name, package.version, modules)),
+        "__init__.py": PackageFile.generated(init),
         "py.typed": PackageFile.generated(""),
     }
     marker = PackageFile.generated(SUBPACKAGE_INIT)

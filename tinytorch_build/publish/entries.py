@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinytorch_build.files import sha256
+from tinytorch_build.versions import allows
 
 
 def identity(target: str, export: str) -> str:
@@ -31,6 +32,7 @@ class Entry:
         cells: hex SHA-256 of the source's exported cells.
         names: the public names that it exports.
         depends: the modules that it declares.
+        constraints: the versions of some of these that it allows, such as `>=1.0,<2` (PEP 440).
         scope: every module that took part in one of its gates, except itself, with its `identity` then.
         identity: this version's own identity, as the scopes of other modules hold it.
         path: its file, POSIX path from the package's folder.
@@ -44,6 +46,7 @@ class Entry:
     names: tuple[str, ...]
     depends: tuple[str, ...]
     scope: Mapping[str, str]
+    constraints: Mapping[str, str] = field(default_factory=dict)
     identity: str = field(init=False, compare=False, repr=False)
     path: str = field(init=False, compare=False, repr=False)
 
@@ -62,8 +65,15 @@ class Entry:
             "cells": self.cells,
             "names": list(self.names),
             "depends": list(self.depends),
+            "constraints": dict(self.constraints),
             "scope": dict(self.scope),
         }
+
+    def goes_with(self, other: Entry) -> bool:
+        """Whether this version was tested with that of another module, and allows it."""
+        return self.scope.get(other.module) == other.identity and allows(
+            self.constraints.get(other.module, ""), other.version
+        )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Entry:
@@ -81,4 +91,5 @@ class Entry:
             names=tuple(data["names"]),
             depends=tuple(data["depends"]),
             scope=dict(data["scope"]),
+            constraints=dict(data["constraints"]),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,9 @@ it is first used, so that each module can be used without the rest.
 
 import typing as _typing
 from importlib import import_module as _import_module
-'''
+{types}'''
+
+_TYPES = "from types import MappingProxyType as _MappingProxyType\n"
 
 _LAZY = """
 if not _typing.TYPE_CHECKING:
@@ -45,7 +48,12 @@ _KEYS_KEPT = 1 << 15
 """So many sort keys and statements are kept: the file is written anew for every module that passes."""
 
 
-def render_init(package: str, version: str, modules: Sequence[tuple[str, Sequence[str]]]) -> str:
+def render_init(
+    package: str,
+    version: str,
+    modules: Sequence[tuple[str, Sequence[str]]],
+    versions: Mapping[str, str] | None = None,
+) -> str:
     """The text of the package's `__init__.py`, a function of the arguments alone (lazy imports by PEP 562).
 
     Args:
@@ -53,6 +61,8 @@ def render_init(package: str, version: str, modules: Sequence[tuple[str, Sequenc
         version: what `__version__` shall be.
         modules: for each module its target, such as `core.tensor`, and the public names that it exports. Of
             two modules with the same name the earlier one gives it; what is no name to import by is left out.
+        versions: what `__module_versions__` shall be: the version of each module under its name in the
+            manifest. Without it there is no `__module_versions__`.
     """
     homes: dict[str, str] = {}
     for target, names in modules:
@@ -61,11 +71,13 @@ def render_init(package: str, version: str, modules: Sequence[tuple[str, Sequenc
                 homes.setdefault(name, target)
     tops = {target.partition(".")[0] for target, _ in modules}
     names = sorted(homes, key=_in_all)
-    parts = [_HEAD.format(package=package)]
+    parts = [_HEAD.format(package=package, types="" if versions is None else _TYPES)]
     if homes:
         parts.append("\nif _typing.TYPE_CHECKING:  # for editors and type checkers\n")
         parts.append(_imports(package, homes, "", "    "))
-    parts.append(f'\n__version__ = "{version}"\n\n')
+    parts.append(f"\n__version__ = {json.dumps(version)}\n\n")
+    if versions is not None:
+        parts.append(_module_versions(versions))
     parts.append(_listing("__all__ = [", [f'"{name}"' for name in names], "]"))
     parts.append("\n")
     parts.append(
@@ -76,6 +88,15 @@ def render_init(package: str, version: str, modules: Sequence[tuple[str, Sequenc
     if eager:
         parts += [_EAGER, _imports(package, eager, "  # noqa: E402", "")]
     return "".join(parts)
+
+
+def _module_versions(versions: Mapping[str, str]) -> str:
+    """A mapping that nobody can change, in course order."""
+    opening = "__module_versions__: _MappingProxyType[str, str] = _MappingProxyType("
+    if not versions:
+        return f"{opening}{{}})\n\n"
+    items = [f"{json.dumps(name)}: {json.dumps(version)}" for name, version in versions.items()]
+    return f"{opening}\n{_listing('{', items, '}', '    ')})\n\n"
 
 
 def _imports(package: str, homes: Mapping[str, str], remark: str, indent: str) -> str:

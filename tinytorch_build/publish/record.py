@@ -13,6 +13,7 @@ import toml
 
 from tinytorch_build.files import sha256
 from tinytorch_build.publish.entries import Entry, identity
+from tinytorch_build.versions import allows
 
 _HEADER = (
     "# What the package holds, and what each module was tested with.\n"
@@ -21,6 +22,7 @@ _HEADER = (
 _SCHEMA = 1
 _LINE_LENGTH = 110
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_DEPENDENCY = re.compile(r"([^<>=!~]*)(.*)", re.DOTALL)
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _UNKNOWN: Mapping[str, str] = {"": "unknown"}
 """Added to a scope that cannot be told any more, so that nothing ever fits it."""
@@ -94,7 +96,7 @@ def _table(entry: Entry, needs: Iterable[Entry]) -> dict[str, Any]:
         "target": entry.target,
         "cells": entry.cells,
         "export": entry.export,
-        "depends": list(entry.depends),
+        "depends": [f"{name}{entry.constraints.get(name, '')}" for name in entry.depends],
         "names": list(entry.names),
     }
     if entry.scope.keys() != _implied(needs):
@@ -167,7 +169,8 @@ def parse_record(text: str) -> Record:
 def _entry(
     name: str, table: Mapping[str, Any], identities: Mapping[str, str], above: Mapping[str, Entry]
 ) -> Entry:
-    depends = _texts(table, "depends")
+    constraints = dict(_split(text) for text in _texts(table, "depends"))
+    depends = tuple(constraints)
     if "tested-with" in table:
         tested: Iterable[str] = _texts(table, "tested-with")
     else:
@@ -183,7 +186,20 @@ def _entry(
         names=_texts(table, "names"),
         depends=depends,
         scope=scope if complete else {**scope, **_UNKNOWN},
+        constraints={other: allowed for other, allowed in constraints.items() if allowed},
     )
+
+
+def _split(dependency: str) -> tuple[str, str]:
+    """Name and version constraint, as the manifest writes them together."""
+    found = _DEPENDENCY.fullmatch(dependency)
+    assert found is not None  # both parts may be anything, or nothing
+    name, specifier = found[1], found[2]
+    try:
+        allows(specifier, "0")
+    except ValueError as error:
+        raise UnreadableRecord(f"depends holds {dependency!r}, which is no version constraint") from error
+    return name, specifier
 
 
 def _target(table: Mapping[str, Any]) -> str:

@@ -256,7 +256,8 @@ class Publisher:
         def sources(path: str, digest: str) -> Iterator[bytes | None]:
             yield self._objects.get(digest)
             modules = [(entry.target, entry.names) for entry in record.entries.values()]
-            yield render_init(record.package, record.version, modules).encode()
+            versions = {name: entry.version for name, entry in record.entries.items()}
+            yield render_init(record.package, record.version, modules, versions).encode()
             yield SUBPACKAGE_INIT.encode()
             if self._manifest.package.include is not None:
                 yield content_of(self._layout.root / self._manifest.package.include / path)

@@ -11,7 +11,13 @@ from tinytorch_build.literate import document_of
 from tinytorch_build.model import Problem, errors
 from tinytorch_build.session import CellFacts
 from tinytorch_build.steps.base import GateStep, ModuleStep, StepResult
-from tinytorch_build.steps.inputs import custom_check_inputs, declaration_digest, requirement_names, tools
+from tinytorch_build.steps.inputs import (
+    constraint_inputs,
+    custom_check_inputs,
+    declaration_digest,
+    requirement_names,
+    tools,
+)
 
 # What a step needs to run is imported when it runs: a run with nothing to do does not pay for it.
 if TYPE_CHECKING:
@@ -104,6 +110,7 @@ class ImportCheckStep(GateStep, ModuleStep):
             "code cells": self.session.cells(module).code,  # the imports of inline cells are checked, too
             "exports of what it needs": self.session.closure_digest(module),
             "declaration": declaration_digest(self.session, module),
+            **constraint_inputs(self.session, module),
             **custom_check_inputs(self.session, module),
             **tools("ruff", "cloudpickle", *requirement_names(manifest.package.dependencies)),
         }

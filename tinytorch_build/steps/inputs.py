@@ -16,11 +16,19 @@ from tinytorch_build.session import Session
 
 
 def declaration_digest(session: Session, module: CourseModule) -> str:
-    """What the manifest says that bears on a module's checks."""
-    versions = {name: session.manifest[name].version for name in module.depends_on}
-    said = (module.target, module.depends, module.provides, module.tests, module.limits, versions)
+    """What the manifest says that bears on a module's checks and tests, versions of modules aside."""
+    said = (module.target, module.depends_on, module.provides, module.tests, module.limits)
     package = session.manifest.package
     return sha256(repr((said, package.version, package.dependencies)).encode())
+
+
+def constraint_inputs(session: Session, module: CourseModule) -> dict[str, str]:
+    """The version constraints that a module declares, with the versions that they are about."""
+    return {
+        f"constraint on {other.name}": f"{other.specifier} {session.manifest[other.name].version}"
+        for other in module.depends
+        if other.specifier
+    }
 
 
 def test_file_digests(session: Session, paths: Sequence[str]) -> dict[str, str]:

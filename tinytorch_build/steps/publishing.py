@@ -73,6 +73,7 @@ class PublishStep(ModuleStep):
             cells=session.cells(module).exported,
             names=session.exported_names(module),
             depends=module.depends_on,
+            constraints={other.name: other.specifier for other in module.depends if other.specifier},
             scope={name: self._identity(name) for name in self._tested_with()},
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tinytorch_build.checks.imports import check_test_imports
 from tinytorch_build.literate import Cell, Document
 from tinytorch_build.model import CourseModule, Problem, Severity, errors
-from tinytorch_build.plan import PlannedTask, TestFile
+from tinytorch_build.plan import PlannedTask, TestFile, TestKind
 from tinytorch_build.session import Session
 from tinytorch_build.steps.base import GateStep, ModuleStep, StepResult
 from tinytorch_build.steps.inputs import declaration_digest, test_file_digests, testing_tools
@@ -77,8 +77,21 @@ class TestFileStep(GateStep):
             },
             "limits": repr(manifest.limits),
             "package": f"{manifest.package.name} {manifest.package.version}",
+            **self._versions(),
             **testing_tools(self.session),
         }
+
+    def _versions(self) -> dict[str, str]:
+        """The versions that the tests see: those on the assembled package can ask it for them."""
+        if not self._on_assembled:
+            return {}
+        return {
+            f"version of module {name}": self.session.manifest[name].version for name in self.file.modules
+        }
+
+    @property
+    def _on_assembled(self) -> bool:
+        return self.file.kind is not TestKind.INTEGRATION
 
     def reads(self) -> tuple[Path, ...]:
         return (self.session.layout.root / self.file.path,)
@@ -86,7 +99,7 @@ class TestFileStep(GateStep):
     def run(self) -> StepResult:
         session = self.session
         names = self.file.modules
-        view = session.view(self.file.path, names)
+        view = session.view(self.file.path, names, assembled=self._on_assembled)
         allowed = names or tuple(module.name for module in session.manifest.modules)
         found = run_tests_of(session, self.file.path, (self.file.path,), allowed, view, None)
         return StepResult(

@@ -22,6 +22,7 @@ def entry(
     target: str | None = None,
     names: Sequence[str] = (),
     version: str = "1.0.0",
+    constraints: Mapping[str, str] | None = None,
 ) -> Entry:
     """An entry of a module, whose export is `text`, tested with the entries (or identities) in `scope`."""
     tested = dict(scope) if isinstance(scope, Mapping) else {other.module: other.identity for other in scope}
@@ -34,6 +35,7 @@ def entry(
         names=tuple(names),
         depends=tuple(tested),
         scope=tested,
+        constraints=dict(constraints or {}),
     )
 
 

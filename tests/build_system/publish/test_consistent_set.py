@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.specifiers import SpecifierSet
 
 from tests.build_system.publish.builders import entry
 from tinytorch_build.publish import Entry, choose, consistent_set, identity, sound
@@ -98,6 +100,25 @@ def test_a_module_that_changed_its_target_is_another_one_for_those_that_import_i
     assert chosen.held == {"tensor": ("training",)}
 
 
+def test_a_new_version_waits_for_a_published_module_that_does_not_allow_it() -> None:
+    """The export is the same, so what was tested with it stands; only the constraint speaks against it."""
+    old, new = entry("tensor"), entry("tensor", version="2.0.0")
+    bound = entry("training", "1", [old], constraints={"tensor": "<2"})
+    order = ["tensor", "training"]
+    chosen = choose(by_name(old, bound), by_name(new), order)
+    assert (chosen.entries, chosen.held) == (by_name(old, bound), {"tensor": ("training",)})
+    wider = entry("training", "1", [old], constraints={"tensor": "<3"})
+    assert consistent_set(by_name(old, bound), by_name(new, wider), order) == by_name(new, wider)
+    assert consistent_set(by_name(old, wider), by_name(new), order) == by_name(new, wider)
+
+
+def test_published_entries_with_a_constraint_that_does_not_hold_are_not_sound() -> None:
+    tensor = entry("tensor", version="2.0.0")
+    assert sound(by_name(tensor, entry("training", "1", [tensor], constraints={"tensor": "<2"}))) == by_name(
+        tensor
+    )
+
+
 def test_two_modules_with_one_public_name_do_not_stand_together() -> None:
     first, second = entry("a", names=["fit"]), entry("b", names=["fit"])
     assert choose({}, by_name(first, second), ["a", "b"]).held == {"b": ("a",)}
@@ -146,12 +167,15 @@ def entries(draw: st.DrawFn, module: str, names: Sequence[str]) -> Entry:
     scope = {other: identity(f"core.{other}", draw(exports)) for other in tested}
     target = draw(st.sampled_from([f"core.{module}"] * 6 + ["core.shared"]))
     claimed = draw(st.lists(st.sampled_from(names), max_size=1)) if names else []
-    made = entry(module, "", scope, target=target, names=claimed)
-    return Entry(
-        made.module, "1", made.target, draw(exports), made.cells, made.names, made.depends, made.scope
+    constraints = {other: draw(specifiers) for other in tested}
+    made = entry(
+        module, "", scope, target=target, names=claimed, version=draw(versions), constraints=constraints
     )
+    return replace(made, export=draw(exports))
 
 
+versions = st.sampled_from(["1", "1", "2"])
+specifiers = st.sampled_from(["", "", "<2", "==2"])
 exports = st.sampled_from(["1" * 64, "2" * 64, "3" * 64])
 
 
@@ -176,9 +200,8 @@ some = st.lists(st.sampled_from(MODULES), unique=True)
 def retest(tested: Entry, beside: Mapping[str, Entry]) -> Entry:
     """The same entry, tested with what is given, as far as it is there."""
     scope = {other: beside[other].identity for other in tested.scope if other in beside}
-    return Entry(
-        tested.module, tested.version, tested.target, tested.export, tested.cells, tested.names, (), scope
-    )
+    allowed = {other: spec for other, spec in tested.constraints.items() if other in scope}
+    return replace(tested, depends=(), scope=scope, constraints=allowed)
 
 
 def retested(published: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -191,6 +214,9 @@ def is_consistent(chosen: Mapping[str, Entry]) -> bool:
     for standing in chosen.values():
         for other, tested in standing.scope.items():
             if other not in chosen or chosen[other].identity != tested:
+                return False
+        for other, specifier in standing.constraints.items():
+            if not SpecifierSet(specifier).contains(chosen[other].version):
                 return False
         taken += [standing.target, *standing.names]
     return len(taken) == len(set(taken))
@@ -254,7 +280,7 @@ def test_sound_entries_are_consistent_and_no_more_are(
 
 def retest_names(tested: Entry) -> Entry:
     """The same entry without public names and at a place of its own, so that only the scopes matter."""
-    return Entry(tested.module, "1", f"own.{tested.module}", tested.export, "", (), (), tested.scope)
+    return replace(tested, target=f"own.{tested.module}", names=())
 
 
 def test_a_thousand_modules_that_all_wait_for_the_last_one() -> None:

@@ -33,7 +33,12 @@ def test_a_package_holds_modules_inits_and_the_typed_marker(tmp_path: Path) -> N
     deep = entry("deep", "y = 1", target="nn.conv.deep")
     objects = {TENSOR.export: tmp_path / "t", deep.export: tmp_path / "d"}
     files = assemble(Package("toy"), {"tensor": TENSOR, "deep": deep}, {}, objects)
-    init = render_init("toy", "0.1.0", [("core.tensor", ["Tensor"]), ("nn.conv.deep", [])])
+    init = render_init(
+        "toy",
+        "0.1.0",
+        [("core.tensor", ["Tensor"]), ("nn.conv.deep", [])],
+        {"tensor": "1.0.0", "deep": "1.0.0"},
+    )
     assert files == {
         "__init__.py": PackageFile.generated(init),
         "core/__init__.py": PackageFile.generated(SUBPACKAGE_INIT),

@@ -76,7 +76,8 @@ def lay_out(root: Path, modules: Sequence[tuple[str, Sequence[str]]], texts: Map
         path.write_text(text)
         if path.parent != root / "toy":
             (path.parent / "__init__.py").write_text(SUBPACKAGE_INIT)
-    (root / "toy" / "__init__.py").write_text(render_init("toy", "1.2", modules))
+    versions = {target.rpartition(".")[2]: "1.0" for target, _ in modules}
+    (root / "toy" / "__init__.py").write_text(render_init("toy", "1.2", modules, versions))
 
 
 def python(root: Path, code: str) -> str:
@@ -110,6 +111,16 @@ def test_dir_names_everything_before_anything_is_imported(tmp_path: Path) -> Non
     lay_out(tmp_path, MODULES, TEXTS)
     code = "import toy; print([name for name in dir(toy) if not name.startswith('_')], toy.__version__)"
     assert python(tmp_path, code) == "['EPS', 'Linear', 'Tensor', 'zeros'] 1.2"
+
+
+def test_the_versions_of_the_modules_can_be_asked_for_and_not_be_changed(tmp_path: Path) -> None:
+    versions = {"tensor": "1.0.0", "layers": "2.1"}
+    (tmp_path / "toy.py").write_text(render_init("toy", "1.2", MODULES, versions))
+    assert python(tmp_path, "import toy; print(dict(toy.__module_versions__))") == str(versions)
+    code = "import toy\ntry: toy.__module_versions__['tensor'] = '3'\nexcept TypeError: print('no')"
+    assert python(tmp_path, code) == "no"
+    (tmp_path / "toy.py").write_text(render_init("toy", "1.2", [], {}))
+    assert python(tmp_path, "import toy; print(dict(toy.__module_versions__))") == "{}"
 
 
 def test_a_name_that_nobody_exports_is_an_attribute_error(tmp_path: Path) -> None:
@@ -156,7 +167,8 @@ def test_any_package_is_clean_for_ruff(tmp_path: Path) -> None:
     def write(modules: list[tuple[str, list[str]]]) -> None:
         nonlocal count
         count += 1
-        (tmp_path / f"example_{count}.py").write_text(render_init("toy", "1", modules))
+        versions = {target.replace(".", "_"): "1.0" for target, _ in modules} if count % 2 else None
+        (tmp_path / f"example_{count}.py").write_text(render_init("toy", "1", modules, versions))
 
     write()
     (tmp_path / "subpackage.py").write_text(SUBPACKAGE_INIT)
@@ -174,7 +186,9 @@ def test_it_is_clean_for_mypy(tmp_path: Path, modules: Sequence[tuple[str, Seque
         "softmax": "softmax: int = 0\n",
     }
     lay_out(tmp_path, modules, typed)
-    (tmp_path / "user.py").write_text("from toy import *\nimport toy\nprint(toy.__version__)\ntoy.unknown\n")
+    (tmp_path / "user.py").write_text(
+        "from toy import *\nimport toy\nprint(toy.__version__, toy.__module_versions__['a'].upper())\ntoy.unknown\n"
+    )
     mypy = [
         sys.executable,
         "-m",

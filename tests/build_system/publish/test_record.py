@@ -62,6 +62,19 @@ def test_what_an_integration_test_brings_in_is_listed() -> None:
     assert parse_record(render_record(record)) == record
 
 
+def test_constraints_are_written_as_in_the_manifest() -> None:
+    autograd = entry("autograd", "z = 1", [TENSOR], constraints={"tensor": ">=1.0,<2"})
+    text = render_record(Record("toy", "0.1.0", {}, {"tensor": TENSOR, "autograd": autograd}))
+    assert 'depends = ["tensor>=1.0,<2"]\n' in text
+    assert parse_record(text).entries["autograd"] == autograd
+
+
+def test_a_constraint_that_is_none_makes_the_record_unreadable() -> None:
+    text = render_record(RECORD).replace('depends = ["tensor"]', 'depends = ["tensor>=one"]')
+    with pytest.raises(UnreadableRecord, match="depends holds 'tensor>=one', which is no version constraint"):
+        parse_record(text)
+
+
 def test_a_long_list_takes_a_line_for_each_name() -> None:
     names = [f"a_rather_long_name_{number}" for number in range(9)]
     text = render_record(Record("toy", "1", {}, {"a": entry("a", names=names)}))
@@ -76,6 +89,7 @@ def test_texts_of_modules_are_used_again_only_while_they_hold() -> None:
     assert render_record(RECORD, tables) == render_record(RECORD)
 
 
+specifiers = st.sampled_from([">=1.0,<2", "~=1.4", "!=3", "==1.*"])
 words = st.text(min_size=1, max_size=8)
 digests = st.sampled_from([character * 64 for character in "0123abc"])
 names = st.sampled_from(["a", "b-c", "d_e", "Ünï", "with space", 'quote"', "dot.dot", "back\\slash"])
@@ -95,6 +109,7 @@ def records(draw: st.DrawFn) -> Record:
             names=tuple(draw(st.lists(words, max_size=20))),
             depends=tuple(tested),
             scope={other: entries[other].identity for other in tested},
+            constraints={other: draw(specifiers) for other in tested if draw(st.booleans())},
         )
     files = draw(st.dictionaries(names.map("data/{}".format), digests))
     files = {path: digest for path, digest in files.items() if "\\" not in path}
