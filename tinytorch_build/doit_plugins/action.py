@@ -10,6 +10,7 @@ from doit.action import BaseAction
 from doit.dependency import UptodateCalculator
 from doit.exceptions import TaskError, TaskFailed
 
+from tinytorch_build.doit_plugins.backend import SqliteBackend
 from tinytorch_build.errors import CourseError
 from tinytorch_build.model import Problem, errors
 from tinytorch_build.run_lock import RunLock
@@ -68,6 +69,21 @@ class Freshness(UptodateCalculator):  # type: ignore[misc]  # doit has no types
         """Forget the last success before the work begins: a run that is killed must not look current."""
         if self._dependencies is not None:
             self._dependencies.remove(self._step.task.name)
+
+    def restore_record_of(self, task: str) -> None:
+        """Keep the last success of a task that is only blocked: it may be current once nothing blocks it.
+
+        Args:
+            task: its name. doit tells its database only to those that it asks whether they are current, which
+                a blocked one never is; so another one has to speak for it.
+        """
+        backend = getattr(self._dependencies, "backend", None)
+        if isinstance(backend, SqliteBackend):
+            backend.restore(task)
+
+    @property
+    def knows_database(self) -> bool:
+        return self._dependencies is not None
 
 
 class StepAction(BaseAction):  # type: ignore[misc]  # doit has no types

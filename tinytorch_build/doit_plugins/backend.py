@@ -27,6 +27,7 @@ class SqliteBackend:
         self._mutex = threading.RLock()
         self._cache: dict[str, dict[str, Any]] = {}
         self._unwritten: set[str] = set()
+        self._removed: dict[str, dict[str, Any]] = {}
         self._connection: sqlite3.Connection | None = None
 
     def _open(self) -> sqlite3.Connection:
@@ -82,13 +83,24 @@ class SqliteBackend:
 
     def remove(self, task_id: str) -> None:
         with self._mutex:
+            if row := self._row(task_id):
+                self._removed[task_id] = row
             self._cache[task_id] = {}
             self._unwritten.discard(task_id)
             self._open().execute("delete from task where id = ?", (task_id,))
 
+    def restore(self, task_id: str) -> None:
+        """Take back the removal of a record: doit also removes those of tasks that were only blocked."""
+        with self._mutex:
+            row = self._removed.pop(task_id, None)
+            if row is not None:
+                self._cache[task_id] = row
+                self._write(task_id)
+
     def remove_all(self) -> None:
         with self._mutex:
             self._cache = {}
+            self._removed = {}
             self._unwritten = set()
             self._open().execute("delete from task")
 
@@ -101,6 +113,7 @@ class SqliteBackend:
                 self._connection.close()
                 self._connection = None
             self._cache = {}
+            self._removed = {}
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from doit.exceptions import InvalidTask
 
+from tinytorch_build.doit_plugins.action import Freshness
 from tinytorch_build.doit_plugins.course_task import CourseTask
 from tinytorch_build.errors import CourseError
 from tinytorch_build.files import write_atomically
@@ -36,6 +37,8 @@ class CourseReporter:
         self._tasks: dict[str, TaskReport] = {}
         self._problems: list[Problem] = []
         self._wanted: list[str] = []
+        self._all: Mapping[str, Any] = {}
+        self._speaker: Freshness | None = None
         self._restore: Callable[[], None] = _nothing
         self._began = time.perf_counter()
         self.report: Report | None = None
@@ -44,6 +47,7 @@ class CourseReporter:
 
     def initialize(self, tasks: Mapping[str, Any], selected: Iterable[str]) -> None:
         """The run begins: take the course's lock and put right what an earlier run left half done."""
+        self._all = tasks
         self._session = next((CourseTask.of(task).session for task in tasks.values() if task.meta), None)
         if self._session is None:
             return
@@ -115,6 +119,7 @@ class CourseReporter:
             self._foreign_failure(task, fail)
             return
         if type(fail).__name__ == "UnmetDependency":
+            self._restore_record(task.name)
             self._keep(task, TaskReport(Outcome.BLOCKED, blocked_by=self._roots(planned)))
             return
         result = getattr(fail, "result", None)
@@ -147,6 +152,14 @@ class CourseReporter:
         )
         self._problems.append(problem)
         self._display.say(problem.message)
+
+    def _restore_record(self, blocked: str) -> None:
+        """What failed was asked whether it is current, so there is always one that knows the database."""
+        if self._speaker is None:
+            carried = (CourseTask.of(task).freshness for task in self._all.values() if task.meta)
+            self._speaker = next((freshness for freshness in carried if freshness.knows_database), None)
+        if self._speaker is not None:
+            self._speaker.restore_record_of(blocked)
 
     def _keep(self, task: Any, report: TaskReport) -> None:
         planned = CourseTask.of(task).step.task

@@ -58,6 +58,21 @@ def test_an_ignored_task_is_kept_by_dump(tmp_path: Path) -> None:
     second.dump()
 
 
+def test_the_removal_of_a_record_can_be_taken_back(tmp_path: Path) -> None:
+    first = backend(tmp_path / "db")
+    first.set("t", "deps:", ["a"])
+    first.remove("t")
+    first.remove("t")
+    first.restore("t")
+    first.restore("never known")
+    first.remove("u")
+    first.dump()
+    second = backend(tmp_path / "db")
+    assert second.get("t", "deps:") == ["a"]
+    assert not second.in_("never known")
+    second.dump()
+
+
 def test_nothing_is_written_before_it_is_needed(tmp_path: Path) -> None:
     one = backend(tmp_path / "build" / "db")
     one.dump()

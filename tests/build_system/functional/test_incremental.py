@@ -119,3 +119,19 @@ def test_without_its_build_folder_a_course_is_validated_anew(course: GeometryCou
     assert course.report.outcome is Outcome.PASSED
     assert len(course.ran()) == 4 * len(EVERY_STAGE) + 1
     assert course.published() == before
+
+
+def test_what_was_only_blocked_is_still_current_when_the_fault_is_mended(course: GeometryCourse) -> None:
+    original = course.text("checks/unit/test_shapes.py")
+    course.put("checks/unit/test_shapes.py", original.replace("== 4", "== 5"))
+    course.run()
+    assert course.outcomes() == {
+        "shapes": "failed",
+        "colours": "passed",
+        "areas": "blocked",
+        "summary": "blocked",
+    }
+    course.put("checks/unit/test_shapes.py", original)
+    course.run()
+    assert course.report.outcome is Outcome.PASSED
+    assert course.ran() == {"test:shapes"}
