@@ -6,6 +6,7 @@ it is first used, so that each module can be used without the rest.
 
 import typing as _typing
 from importlib import import_module as _import_module
+from types import MappingProxyType as _MappingProxyType
 
 if _typing.TYPE_CHECKING:  # for editors and type checkers
     from tinytorch.core.activations import (
@@ -173,6 +174,24 @@ if _typing.TYPE_CHECKING:  # for editors and type checkers
     )
 
 __version__ = "0.1.0"
+
+__module_versions__: _MappingProxyType[str, str] = _MappingProxyType(
+    {
+        "setup": "1.0.0",
+        "tensor": "1.0.0",
+        "activations": "1.0.0",
+        "layers": "1.0.0",
+        "dense": "1.0.0",
+        "spatial": "1.0.0",
+        "attention": "1.0.0",
+        "dataloader": "1.0.0",
+        "autograd": "1.0.0",
+        "optimizers": "1.0.0",
+        "training": "1.0.0",
+        "compression": "1.0.0",
+        "kernels": "1.0.0",
+    }
+)
 
 __all__ = [
     "COURSE_REQUIREMENTS",
