@@ -31,6 +31,7 @@ class PackageStage(StrEnum):
     """The steps that the package takes as a whole, once its modules stand in it, in their order."""
 
     BUILD = "build"
+    VERIFY = "verify"
 
 
 class Outcome(StrEnum):
@@ -199,13 +200,21 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class TestFolders:
-    """Where the tests live that belong to no single module; POSIX paths from the course's root."""
+    """Where the tests live that belong to no single module.
+
+    Attributes:
+        integration: folder of tests between modules, POSIX path from the course's root.
+        system: folder of tests of whole pipelines.
+        validation: folder of tests of what must hold of the assembled package.
+        requires: PEP 508 requirements of system and validation tests, which are installed beside the wheel.
+    """
 
     __test__ = False  # so that pytest, which collects by name, leaves it alone
 
     integration: str = "tests/integration"
     system: str = "tests/system"
     validation: str = "tests/validation"
+    requires: tuple[str, ...] = ("pytest",)
 
 
 @dataclass(frozen=True)

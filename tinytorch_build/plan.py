@@ -208,6 +208,10 @@ _PACKAGE_TASKS: Mapping[PackageStage, tuple[str, tuple[str, ...]]] = {
         "Make wheel and source archive of the package, if every test has passed.",
         ("validate", TestKind.SYSTEM, TestKind.VALIDATION),
     ),
+    PackageStage.VERIFY: (
+        "Install the wheel in a fresh environment and test it there; install a fresh clone.",
+        (PackageStage.BUILD,),
+    ),
 }
 """What is done with the package as a whole: a sentence for `doit list`, and what must have passed before."""
 

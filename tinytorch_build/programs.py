@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+Command = Sequence[str | Path]
+"""A program and its arguments."""
+
 _KEPT_OUTPUT = 200_000
 """Characters of the end of a program's output that are kept."""
 
@@ -101,7 +104,7 @@ class Programs:
 
     def run(
         self,
-        command: Sequence[str | Path],
+        command: Command,
         folder: Path,
         *,
         seconds: float,
@@ -128,7 +131,7 @@ class Programs:
                 self._end(process)
             return Finished(status, _tail(output))
 
-    def python(self, arguments: Sequence[str | Path], folder: Path, *, seconds: float) -> Finished:
+    def python(self, arguments: Command, folder: Path, *, seconds: float) -> Finished:
         """Run this Python, which sees neither the folder nor `PYTHONPATH` (isolated mode)."""
         return self.run([sys.executable, "-I", *arguments], folder, seconds=seconds)
 

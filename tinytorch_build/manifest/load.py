@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tinytorch_build.manifest.clashes import Placed, check_clashes, check_orphan
 from tinytorch_build.manifest.dependencies import read_dependencies
 from tinytorch_build.manifest.document import Document, read_document
 from tinytorch_build.manifest.findings import Findings
-from tinytorch_build.manifest.paths import CoursePaths
+from tinytorch_build.manifest.paths import CoursePaths, Located
 from tinytorch_build.manifest.sections import read_sections
 from tinytorch_build.model import CourseModule, Dependency, Manifest, Problem, TestFolders
 
@@ -71,10 +72,17 @@ def _check(document: Document, root: Path, name: str) -> tuple[Manifest, list[Pr
             license_files=tuple(file.path for file in license_files),
         ),
         modules=tuple(_module(module, depends[module.draft.name], findings) for module in placed),
-        tests=TestFolders(*(folder.path for folder in folders)),
+        tests=_tests(folders, draft.test_tools),
         limits=draft.limits,
     )
     return manifest, problems
+
+
+def _tests(folders: Sequence[Located], tools: tuple[str, ...]) -> TestFolders:
+    if len(folders) < 3:  # one was no folder, which has been reported
+        return TestFolders(requires=tools)
+    integration, system, validation = (folder.path for folder in folders)
+    return TestFolders(integration, system, validation, tools)
 
 
 def _module(placed: Placed, depends: tuple[Dependency, ...], findings: Findings) -> CourseModule:

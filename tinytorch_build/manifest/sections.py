@@ -51,6 +51,7 @@ class CourseDraft:
     readme: Item | None
     license_files: tuple[Item, ...]
     folders: tuple[Item, ...]
+    test_tools: tuple[str, ...]
     limits: Limits
     modules: tuple[Draft, ...]
 
@@ -60,10 +61,10 @@ def read_sections(document: dict[str, object], findings: Findings) -> CourseDraf
     top = Table(document, (), findings)
     package, include, readme, license_files = _package(top)
     limits = _limits(top, Limits())
-    folders = _test_folders(top)
+    folders, test_tools = _tests(top)
     modules = _modules(top, limits)
     top.finish()
-    return CourseDraft(package, include, readme, license_files, folders, limits, modules)
+    return CourseDraft(package, include, readme, license_files, folders, test_tools, limits, modules)
 
 
 def _package(top: Table) -> tuple[Package, Item | None, Item | None, tuple[Item, ...]]:
@@ -116,8 +117,8 @@ def _limits(parent: Table, default: Limits) -> Limits:
     return limits
 
 
-def _test_folders(top: Table) -> tuple[Item, ...]:
-    """Integration, system and validation: as declared, else the default and where it would stand."""
+def _tests(top: Table) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+    """The folders, as declared or else the default and where it would stand; and the tools of the tests."""
     default = TestFolders()
     standard = (
         ("integration", default.integration),
@@ -126,8 +127,11 @@ def _test_folders(top: Table) -> tuple[Item, ...]:
     )
     table = top.table("tests") or Table({}, ("tests",), top.findings)
     folders = tuple(table.text(key, folder) or Item(("tests", key), folder) for key, folder in standard)
+    tools = table.texts("requires", "pytest")
     table.finish()
-    return folders
+    for item in tools:
+        _sound(table, item, "bad-requirement", requirement_fault)
+    return folders, tuple(item.text for item in tools) or default.requires
 
 
 def _modules(top: Table, limits: Limits) -> tuple[Draft, ...]:

@@ -34,6 +34,8 @@ def failure(task: PlannedTask, problem: Problem) -> str:
         heading = f"Module {task.module} was not published: {problem.message}"
     elif task.package_stage is PackageStage.BUILD:
         heading = f"Package build failed: {problem.message}"
+    elif task.package_stage is PackageStage.VERIFY:
+        heading = f"Package verification failed: {problem.message}"
     else:
         heading = problem.message
     return with_place(problem, heading)
@@ -110,6 +112,9 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
     if build is not None and build.outcome in (Outcome.RAN, Outcome.UP_TO_DATE):
         yield from (f"made {file['path']}" for file in build.details["files"])
         yield "Package build successful, all modules integrated"
+    verify = report.package.get(PackageStage.VERIFY)
+    if verify is not None and verify.outcome in (Outcome.RAN, Outcome.UP_TO_DATE):
+        yield "Ready for student testing"
 
 
 def _counts(report: Report) -> str:

@@ -10,6 +10,7 @@ from tinytorch_build.steps.exporting import ConvertStep, ExportStep, ImportCheck
 from tinytorch_build.steps.packaging import BuildStep
 from tinytorch_build.steps.publishing import PublishStep
 from tinytorch_build.steps.testing import TestFileStep, UnitTestStep
+from tinytorch_build.steps.verifying import VerifyStep
 
 __all__ = ["Step", "StepResult", "step_for", "timed"]
 
@@ -22,6 +23,7 @@ _MODULE_STEPS: dict[Stage, type[ModuleStep]] = {
 
 _PACKAGE_STEPS: dict[PackageStage, type[Step]] = {
     PackageStage.BUILD: BuildStep,
+    PackageStage.VERIFY: VerifyStep,
 }
 
 
