@@ -30,7 +30,7 @@ from tinytorch.core.activations import (
 )
 from tinytorch.core.tensor import Tensor
 
-FEW = settings(max_examples=40, derandomize=True, deadline=None, database=None)
+FEW = settings(max_examples=25, derandomize=True, deadline=None, database=None)
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, max_side=4)
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -19,7 +19,7 @@ from tinytorch.core.tensor import PRIMITIVES, Tensor, concatenate, get_recorder,
 Case = tuple[Callable[[], Tensor], list[Tensor]]  # a computation, and what it starts from
 Cases = st.SearchStrategy[Case]
 
-FEW = settings(max_examples=40, derandomize=True, deadline=None, database=None)
+FEW = settings(max_examples=25, derandomize=True, deadline=None, database=None)
 ANY_SHAPE = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
 NOT_EMPTY = hnp.array_shapes(min_dims=1, max_dims=3, max_side=3)
 SEEDS = st.integers(0, 2**32 - 1)
