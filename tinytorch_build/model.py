@@ -30,6 +30,7 @@ class Stage(StrEnum):
 class PackageStage(StrEnum):
     """The steps that the package takes as a whole, once its modules stand in it, in their order."""
 
+    BOUNDARIES = "boundaries"
     BUILD = "build"
     VERIFY = "verify"
 

@@ -204,9 +204,13 @@ def _goals(manifest: Manifest, test_files: Sequence[TestFile]) -> Iterator[Plann
 
 
 _PACKAGE_TASKS: Mapping[PackageStage, tuple[str, tuple[str, ...]]] = {
+    PackageStage.BOUNDARIES: (
+        "Compare what the published modules import of each other with what they declare.",
+        ("validate",),
+    ),
     PackageStage.BUILD: (
         "Make wheel and source archive of the package, if every test has passed.",
-        ("validate", TestKind.SYSTEM, TestKind.VALIDATION),
+        ("validate", PackageStage.BOUNDARIES, TestKind.SYSTEM, TestKind.VALIDATION),
     ),
     PackageStage.VERIFY: (
         "Install the wheel in a fresh environment and test it there; install a fresh clone.",

@@ -47,7 +47,7 @@ class BuildStep(Step):
         from tinytorch_build.wheel.archives import BackendFailed
 
         record = self.session.publisher.record()
-        problems = tuple(self._why_not(record))
+        problems = unpublished(self)
         if problems or record is None:
             return StepResult(problems)
         work = self.session.layout.packaging
@@ -58,18 +58,6 @@ class BuildStep(Step):
             return StepResult((Problem("build-backend", str(error)),), output=error.output)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-
-    def _why_not(self, record: Record | None) -> Iterator[Problem]:
-        """That doit has run the tests is not enough: `doit --single` skips what a task needs."""
-        manifest = self.session.manifest
-        current = self.session.published_as_staged()
-        missing = [module.name for module in manifest.modules if module.name not in current]
-        if missing or record is None:
-            yield Problem(
-                "not-published",
-                f"the package does not hold {', '.join(missing) or 'anything'} as the sources are now",
-                cure="run `doit validate`",
-            )
 
     def _make(self, record: Record, work: Path) -> StepResult:
         from tinytorch_build.wheel.archives import make_distributions
@@ -99,6 +87,20 @@ class BuildStep(Step):
             data = path.read_bytes()
             write_atomically(goal, data)
             yield {"path": self.session.relative(goal), "bytes": len(data), "sha256": sha256(data)}
+
+
+def unpublished(step: Step) -> tuple[Problem, ...]:
+    """A problem, if the package does not hold every module as it is now, or nothing.
+
+    That doit has run the tests is not enough: `doit --single` skips what a task needs.
+    """
+    session = step.session
+    current = session.published_as_staged()
+    missing = [module.name for module in session.manifest.modules if module.name not in current]
+    if not missing and session.publisher.record() is not None:
+        return ()
+    message = f"the package does not hold {', '.join(missing) or 'anything'} as the sources are now"
+    return (Problem("not-published", message, cure="run `doit validate`"),)
 
 
 def published_digests(step: Step) -> dict[str, str]:

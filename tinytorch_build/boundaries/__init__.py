@@ -1,0 +1,1 @@
+"""Boundaries: what the modules of the published package import of each other, against what they declare."""
