@@ -86,6 +86,16 @@ class Layout:
         return self.build / "report" / "report.json"
 
     @property
+    def page(self) -> Path:
+        """The report for people; one file that needs nothing beside it."""
+        return self.report.with_name("index.html")
+
+    @property
+    def junit(self) -> Path:
+        """The report for CI servers."""
+        return self.report.with_name("junit.xml")
+
+    @property
     def dist(self) -> Path:
         """Where the finished wheels and source archives lie."""
         return self.root / "dist"

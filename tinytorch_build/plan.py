@@ -10,6 +10,9 @@ from functools import cached_property
 from tinytorch_build.graph import closure
 from tinytorch_build.model import CourseModule, Manifest, PackageStage, Stage
 
+REPORT = "report"
+"""The goal after whose run the page and the JUnit file are written, also if something failed."""
+
 
 class TestKind(StrEnum):
     """What a file of inter-module tests is for; also the first part of its task's name."""
@@ -223,6 +226,11 @@ _PACKAGE_TASKS: Mapping[PackageStage, tuple[str, tuple[str, ...]]] = {
 def _package_tasks() -> Iterator[PlannedTask]:
     for stage, (doc, needs) in _PACKAGE_TASKS.items():
         yield PlannedTask(stage.value, doc, tuple(str(need) for need in needs), package_stage=stage)
+    yield PlannedTask(
+        REPORT,
+        "Do all of this, and say what it came to in build/report/index.html and junit.xml.",
+        (PackageStage.VERIFY.value,),
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

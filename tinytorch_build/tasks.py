@@ -60,7 +60,11 @@ def open_session(root: Path, checks: Sequence[CustomCheck] = ()) -> Session:
 
 def _report_manifest(root: Path, error: ManifestError) -> None:
     """An earlier run's report must not stay behind as if it were this one's."""
-    report = Layout(root, "").report
+    layout = Layout(root, "")
+    report = layout.report
+    for page in (layout.page, layout.junit):  # there is no course that they could show
+        with contextlib.suppress(OSError):
+            page.unlink(missing_ok=True)
     if report.exists():
         outcome = Report(Outcome.FAILED, problems=error.problems)
         with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from tinytorch_build.doit_plugins.course_task import CourseTask
 from tinytorch_build.errors import CourseError
 from tinytorch_build.files import write_atomically
 from tinytorch_build.model import Outcome, Problem, errors
-from tinytorch_build.plan import PlannedTask
+from tinytorch_build.plan import REPORT, PlannedTask
 from tinytorch_build.report.outcome import Report, TaskReport, assemble, write_report
 from tinytorch_build.report.terminal import display_for
 from tinytorch_build.session import Session
@@ -37,6 +37,7 @@ class CourseReporter:
         self._tasks: dict[str, TaskReport] = {}
         self._problems: list[Problem] = []
         self._wanted: list[str] = []
+        self._page_is_wanted = False
         self._all: Mapping[str, Any] = {}
         self._speaker: Freshness | None = None
         self._restore: Callable[[], None] = _nothing
@@ -61,7 +62,11 @@ class CourseReporter:
             self._display.say(str(problem))
         if errors(self._problems):
             raise InvalidTask(f"{self._session.manifest.package.name}/ cannot be published to")
-        self._wanted = _wanted(self._session, tasks, selected)
+        reached = _reached(tasks, selected)
+        self._wanted = [task.name for task in self._session.plan.tasks if _counts(task, reached)]
+        self._page_is_wanted = REPORT in reached
+        if self._page_is_wanted:
+            self._remove_pages()
         self._display.begin(self._session.plan, self._wanted)
 
     def complete_run(self) -> None:
@@ -84,6 +89,8 @@ class CourseReporter:
             failed = [name for name, report in self._tasks.items() if report.outcome is Outcome.FAILED]
             package = session.manifest.package.name
             self._display.end(session.plan, self.report, failed, package)
+            if self._page_is_wanted:
+                self._write_pages(session, self.report)
         finally:
             session.close()
             self._restore()
@@ -141,6 +148,20 @@ class CourseReporter:
 
     # -- inside
 
+    def _remove_pages(self) -> None:
+        """What an earlier run has written must not be taken for this one's, should this one be killed."""
+        assert self._session is not None
+        self._session.layout.page.unlink(missing_ok=True)
+        self._session.layout.junit.unlink(missing_ok=True)
+
+    def _write_pages(self, session: Session, report: Report) -> None:
+        from tinytorch_build.report.overview import in_text, overview
+        from tinytorch_build.report.pages.files import write_pages  # other runs do not pay for it
+
+        paths = write_pages(session.layout, session.manifest, session.plan, report)
+        self._display.say("\n" + in_text(overview(session.manifest, session.plan, report)))
+        self._display.say(f"the report is in {', '.join(session.relative(path) for path in paths)}")
+
     def _foreign_failure(self, task: Any, fail: Any) -> None:
         """A task of the course's own `dodo.py` has failed; a group that is only blocked says nothing."""
         if not task.actions and type(fail).__name__ == "UnmetDependency":
@@ -196,15 +217,20 @@ def _remembered(values: Mapping[str, Any], outcome: Outcome) -> TaskReport:
     )
 
 
-def _wanted(session: Session, tasks: Mapping[str, Any], selected: Iterable[str]) -> list[str]:
-    """The names of the course's tasks that a run of `selected` comes to."""
+def _reached(tasks: Mapping[str, Any], selected: Iterable[str]) -> set[str]:
+    """The names of the tasks that a run of `selected` comes to."""
     waiting, seen = list(selected), set[str]()
     while waiting:
         name = waiting.pop()
         if name not in seen and name in tasks:
             seen.add(name)
             waiting.extend(tasks[name].task_dep)
-    return [task.name for task in session.plan.tasks if task.name in seen and not task.is_goal]
+    return seen
+
+
+def _counts(task: PlannedTask, reached: set[str]) -> bool:
+    """Whether a run that comes to these tasks should have something to say of this one."""
+    return task.name in reached and not task.is_goal
 
 
 def _nothing() -> None:

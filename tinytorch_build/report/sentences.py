@@ -25,20 +25,23 @@ def failures(task: PlannedTask, report: TaskReport) -> str:
 
 
 def failure(task: PlannedTask, problem: Problem) -> str:
+    """A problem as the sentence that names its module or test file, with place and cure."""
+    return with_place(problem, heading(task, problem))
+
+
+def heading(task: PlannedTask, problem: Problem) -> str:
     """A problem as the sentence that names its module or test file."""
     if task.stage in (Stage.CONVERT, Stage.EXPORT, Stage.IMPORT_CHECK):
-        heading = f"Module {task.module} export validation failed: {problem.message}"
-    elif task.stage is Stage.TEST:
-        heading = f"Module {task.module} tests failed: {problem.message}"
-    elif task.stage is Stage.PUBLISH:
-        heading = f"Module {task.module} was not published: {problem.message}"
-    elif task.package_stage is PackageStage.BUILD:
-        heading = f"Package build failed: {problem.message}"
-    elif task.package_stage is PackageStage.VERIFY:
-        heading = f"Package verification failed: {problem.message}"
-    else:
-        heading = problem.message
-    return with_place(problem, heading)
+        return f"Module {task.module} export validation failed: {problem.message}"
+    if task.stage is Stage.TEST:
+        return f"Module {task.module} tests failed: {problem.message}"
+    if task.stage is Stage.PUBLISH:
+        return f"Module {task.module} was not published: {problem.message}"
+    if task.package_stage is PackageStage.BUILD:
+        return f"Package build failed: {problem.message}"
+    if task.package_stage is PackageStage.VERIFY:
+        return f"Package verification failed: {problem.message}"
+    return problem.message
 
 
 def with_place(problem: Problem, heading: str) -> str:
@@ -103,7 +106,7 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
         yield "Integration failed, blocking release"
     if failed:
         yield f"Package validation requires these tests to pass: {', '.join(failed)}"
-    yield _counts(report)
+    yield counts(report)
     current = sum(module.published for module in report.modules.values())
     if report.outcome is Outcome.FAILED:
         yield f"nothing that failed, or has not been checked, has reached {package}/"
@@ -117,7 +120,7 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
         yield "Ready for student testing"
 
 
-def _counts(report: Report) -> str:
+def counts(report: Report) -> str:
     """`5 modules passed; 12 tasks ran, 13 up to date, in 3.2 s`."""
     outcomes = (Outcome.PASSED, Outcome.FAILED, Outcome.BLOCKED, Outcome.NOT_RUN)
     modules = [

@@ -9,6 +9,9 @@ from itertools import pairwise
 from tinytorch_build.graph import Depends
 from tinytorch_build.report.pages.layers import Item, Kind, Layers, Row, arrange
 
+Point = tuple[float, float]
+"""x and y."""
+
 _PASSES = 16
 """How often rows are pulled towards their neighbours above and below, in turn."""
 
@@ -62,19 +65,20 @@ class Curve:
 
     need: str
     module: str
-    points: tuple[tuple[float, float], ...]
+    points: tuple[Point, ...]
 
-    @property
-    def path(self) -> str:
-        """The curve in SVG's path language: cubic Bézier pieces that leave and arrive vertically."""
-        said = [f"M{_number(self.points[0][0])} {_number(self.points[0][1])}"]
-        for (x, y), (to_x, to_y) in pairwise(self.points):
-            if x == to_x:
-                said.append(f"V{_number(to_y)}")
-            else:
-                half = _number((y + to_y) / 2)
-                said.append(f"C{_number(x)} {half} {_number(to_x)} {half} {_number(to_x)} {_number(to_y)}")
-        return "".join(said)
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of one line or of several that run together, so that it is drawn once.
+
+    Attributes:
+        path: in SVG's path language.
+        edges: the lines that it is part of, each as what is needed and what needs it.
+    """
+
+    path: str
+    edges: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,15 @@ class Drawing:
     height: int
     boxes: tuple[Box, ...]
     curves: tuple[Curve, ...]
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The curves, cut where they meet and part."""
+        edges: dict[tuple[Point, Point], list[tuple[str, str]]] = {}
+        for curve in self.curves:
+            for ends in pairwise(curve.points):
+                edges.setdefault(ends, []).append((curve.need, curve.module))
+        return tuple(Piece(_path(ends), tuple(parts)) for ends, parts in edges.items())
 
 
 def draw(depends: Depends, measures: Measures | None = None) -> Drawing:
@@ -119,9 +132,7 @@ def draw(depends: Depends, measures: Measures | None = None) -> Drawing:
     return Drawing(round(placing.width) + 2 * sizes.margin, height, boxes, curves)
 
 
-def _points(
-    way: Sequence[Item], centre: Mapping[Item, float], sizes: Measures
-) -> Iterator[tuple[float, float]]:
+def _points(way: Sequence[Item], centre: Mapping[Item, float], sizes: Measures) -> Iterator[Point]:
     """From the lower edge of the first box, through lanes, to the upper edge of the last."""
     step = sizes.box_height + sizes.row_gap
     for item in way:
@@ -199,6 +210,16 @@ def nearest_increasing(values: Sequence[float]) -> list[float]:
             total, count = total + more, count + members
         pools.append((total, count))
     return [total / count for total, count in pools for _ in range(count)]
+
+
+def _path(ends: tuple[Point, Point]) -> str:
+    """A straight line, or a cubic Bézier curve that leaves and arrives vertically."""
+    (x, y), (to_x, to_y) = ends
+    start, end = f"M{_number(x)} {_number(y)}", f"{_number(to_x)} {_number(to_y)}"
+    if x == to_x:
+        return f"{start}V{_number(to_y)}"
+    half = _number((y + to_y) / 2)
+    return f"{start}C{_number(x)} {half} {_number(to_x)} {half} {end}"
 
 
 def _number(value: float) -> str:

@@ -2,7 +2,7 @@
 
 Source: K. Sugiyama, S. Tagawa, M. Toda, "Methods for visual understanding of hierarchical system
 structures", IEEE Trans. SMC 11(2), 1981: layers by the longest path, lanes where a line passes a row, and
-barycentres to order each row. The number of boxes in a row is bounded as in E. Coffman and R. Graham, "Optimal
+barycentres to order each row. The number of boxes in a row is bounded as in E. Coffman, R. Graham, "Optimal
 scheduling for two-processor systems", Acta Informatica 1, 1972, so that two hundred modules that need one do
 not stand side by side. Lines from one module share a lane, as branches share a trunk; lines that lead to one
 module alone share one, as brooks share a river.

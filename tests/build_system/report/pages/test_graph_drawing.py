@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.build_system.report.pages.graphs import COURSE, graphs
-from tinytorch_build.report.pages.graph_drawing import Box, Curve, Drawing, Measures, draw, nearest_increasing
+from tinytorch_build.report.pages.graph_drawing import (
+    Box,
+    Curve,
+    Drawing,
+    Measures,
+    Piece,
+    draw,
+    nearest_increasing,
+)
 
 NARROW = Measures(columns=3, box_width=98, gap=8, lane_gap=6, row_gap=34)
 
@@ -55,9 +63,14 @@ def _passes(curve: Curve, box: Box) -> bool:
     )
 
 
-def test_a_curve_is_said_in_svg() -> None:
-    curve = Curve("a", "b", ((10.0, 20.0), (10.0, 30.0), (25.5, 50.0)))
-    assert curve.path == "M10 20V30C10 40 25.5 40 25.5 50"
+def test_what_runs_together_is_one_piece_in_svg() -> None:
+    one = Curve("a", "c", ((10.0, 20.0), (10.0, 30.0), (25.5, 50.0)))
+    other = Curve("b", "c", ((0.0, 20.0), (10.0, 30.0), (25.5, 50.0)))
+    assert Drawing(50, 50, (), (one, other)).pieces == (
+        Piece("M10 20V30", (("a", "c"),)),
+        Piece("M10 30C10 40 25.5 40 25.5 50", (("a", "c"), ("b", "c"))),
+        Piece("M0 20C0 25 10 25 10 30", (("b", "c"),)),
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1, 200])
