@@ -1,6 +1,6 @@
 """Compares a training step of the digits MLP with the same step written by hand in plain NumPy.
 
-Needs the repository installed (pip install -e .). Run it: OPENBLAS_NUM_THREADS=1 python benchmarks/training_step.py
+Needs the repository installed (pip install -e .): OPENBLAS_NUM_THREADS=1 python benchmarks/training_step.py
 """
 
 from __future__ import annotations
@@ -185,9 +185,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=500, help="steps of each kind per line (default 500)")
     rounds = parser.parse_args().rounds
-    print(
-        f"MLP {'-'.join(map(str, SIZES))}, float32, {rounds} interleaved steps a line, medians in microseconds"
-    )
+    print(f"MLP {'-'.join(map(str, SIZES))}, float32, {rounds} interleaved steps a line, medians in µs")
     print("optimizer batch     ours  by hand   ratio   where the difference is spent")
     worst = 0.0
     for optimizer in ("sgd", "adam"):
