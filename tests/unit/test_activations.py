@@ -1,6 +1,7 @@
 """Unit tests of the activations: values against independent formulas, extreme inputs, refusals."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -206,3 +207,23 @@ def test_small_probabilities_keep_their_logarithm() -> None:
     scores = Tensor([0.0, 200.0])
     assert softmax(scores)[0].item() == 0.0
     assert log_softmax(scores).tolist() == [-200.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: leaky_relu(Tensor([1.0]), None), TypeError, "negative_slope must be a number, found None"),
+        (
+            lambda: leaky_relu(Tensor([1.0]), math.nan),
+            ValueError,
+            "negative_slope must be a finite number, found nan",
+        ),
+        (lambda: LeakyReLU("0.1"), TypeError, "negative_slope must be a number, found '0.1'"),
+        (lambda: relu([1.0]), TypeError, "relu expects a Tensor, found list: wrap the data in Tensor(...)"),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()

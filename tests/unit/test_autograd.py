@@ -3,6 +3,7 @@
 import copy
 import gc
 import math
+import re
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -751,3 +752,56 @@ def test_importing_the_module_installs_the_recorder() -> None:
     finally:
         set_recorder(previous)
     assert (x * 2).origin is not None
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (
+            lambda: register_gradient(None, lambda g, o: ()),
+            TypeError,
+            "register_gradient expects a name and a function, found None",
+        ),
+        (
+            lambda: register_gradient("nameless", None),
+            TypeError,
+            "register_gradient expects a name and a function, found 'nameless' and None",
+        ),
+        (
+            lambda: grad(ones(1, requires_grad=True) * 2.0, None),
+            TypeError,
+            "a tensor or a sequence of tensors is expected, found NoneType",
+        ),
+        (
+            lambda: grad(ones(1, requires_grad=True) * 2.0, [3]),
+            TypeError,
+            "input 0: a tensor is expected, found int",
+        ),
+        (
+            lambda: numerical_gradient(None, [ones(1, np.float64)]),
+            TypeError,
+            "a function from tensors to a tensor is expected, found NoneType",
+        ),
+        (
+            lambda: numerical_gradient(lambda x: x, 3),
+            TypeError,
+            "a tensor or a sequence of tensors is expected, found int",
+        ),
+        (lambda: check_gradients(lambda x: x, ["x"]), TypeError, "input 0: a tensor is expected, found str"),
+        (
+            lambda: check_gradients(lambda x: 3.0, [ones(1, np.float64)]),
+            TypeError,
+            "the function must return a tensor, found float",
+        ),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()
+
+
+def test_gradients_by_differences_take_one_tensor_as_well() -> None:
+    (found,) = numerical_gradient(lambda x: x * x, ones((2, 3), np.float64))  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, np.full((2, 3), 2.0), rtol=1e-9)

@@ -1,6 +1,7 @@
 """Unit tests of the compression module."""
 
 import math
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -534,3 +535,95 @@ class TestDistillation:
         empty = Tensor(np.zeros((0, 3)))
         with pytest.raises(ValueError, match="without empty axes"):
             distillation_loss(empty, empty, alpha=1.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (
+            lambda: storage_bytes(3, 0, 1),
+            TypeError,
+            "storage_bytes expects ints and a shape of ints, found 3, 0 and 1",
+        ),
+        (
+            lambda: storage_bytes((2, 2), 1, math.nan),
+            TypeError,
+            "storage_bytes expects ints and a shape of ints, found (2, 2), 1 and nan",
+        ),
+        (lambda: magnitude_masks(None, 0.5), TypeError, "magnitude_masks expects a Layer, found NoneType"),
+        (lambda: magnitude_masks(Linear(2, 2), None), TypeError, "sparsity must be a number, found None"),
+        (
+            lambda: magnitude_masks(Linear(2, 2), 0.5, names="weight"),
+            TypeError,
+            "names is a collection of parameters' names, found 'weight'",
+        ),
+        (lambda: apply_masks(None, {}), TypeError, "apply_masks expects a Layer, found NoneType"),
+        (
+            lambda: apply_masks(Linear(2, 2), None),
+            TypeError,
+            "masks is a mapping from names to arrays, found NoneType",
+        ),
+        (lambda: measured_sparsity(3), TypeError, "measured_sparsity expects a Layer, found int"),
+        (
+            lambda: sparsity_schedule(math.nan, 2, 0.5),
+            ValueError,
+            "step must be at least 0 and steps at least 1, found nan and 2",
+        ),
+        (lambda: sparsity_schedule(1, 2, None), TypeError, "final must be a number, found None"),
+        (lambda: prune_neurons(Linear(2, 2), Linear(2, 2), 1.0), TypeError, "keep is an int, found 1.0"),
+        (
+            lambda: prune_neurons(poisoned(), Linear(2, 2), 1),
+            ValueError,
+            "neurons cannot be ranked: the first layer holds NaN",
+        ),
+        (lambda: quantize(np.ones((2, 2)), axis="rows"), TypeError, "axis is an int or None, found 'rows'"),
+        (lambda: quantize_linears(None), TypeError, "quantize_linears expects a Layer, found NoneType"),
+        (
+            lambda: quantize_state(None),
+            TypeError,
+            "a state is a mapping from names to arrays, found NoneType",
+        ),
+        (
+            lambda: quantize_state({"weight": Tensor([1.0])}),
+            TypeError,
+            "'weight': ndarray expected, found Tensor",
+        ),
+        (
+            lambda: dequantize_state({"weight": [1.0]}),
+            TypeError,
+            "'weight': ndarray or QuantizedArray expected, found list",
+        ),
+        (
+            lambda: state_bytes({"weight": None}),
+            TypeError,
+            "'weight': ndarray or QuantizedArray expected, found NoneType",
+        ),
+        (lambda: compression_report({"a": 1.0}, {"a": 1.0}), TypeError, "'a': ndarray expected, found float"),
+        (
+            lambda: distillation_loss(Tensor([[math.nan, 1.0]]), Tensor([[0.0, 1.0]]), Tensor([0])),
+            ValueError,
+            "student_scores must not be NaN",
+        ),
+        (
+            lambda: distillation_loss(Tensor([[0.0]]), Tensor([[0.0]]), Tensor([0]), temperature=None),
+            TypeError,
+            "temperature must be a number, found None",
+        ),
+        (
+            lambda: distillation_loss(Tensor([[0.0]]), Tensor([[0.0]]), Tensor([0]), alpha="half"),
+            TypeError,
+            "alpha must be a number, found 'half'",
+        ),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()
+
+
+def poisoned() -> Linear:
+    layer = Linear(2, 2, rng=0)
+    layer.weight.data = np.array([[1.0, math.nan], [1.0, 1.0]], np.float32)
+    return layer

@@ -1,5 +1,7 @@
 """Unit tests of the data loading module."""
 
+import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -407,3 +409,56 @@ class TestNormalizer:
     def test_arrays_are_refused(self) -> None:
         with pytest.raises(TypeError, match="expects a Tensor, found ndarray"):
             Normalizer().fit(np.zeros((2, 2)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: collate(None), TypeError, "collate expects a sequence of examples, found NoneType"),
+        (
+            lambda: collate(np.ones((2, 2))),
+            TypeError,
+            "collate expects a sequence of examples, found ndarray",
+        ),
+        (
+            lambda: Subset([1, 2, 3], [0]),
+            TypeError,
+            "Subset expects a Dataset, found list: wrap tensors in TensorDataset(...)",
+        ),
+        (lambda: random_split("abc", [1, 2]), TypeError, "random_split expects a Dataset, found str"),
+        (lambda: random_split(numbered(3), 3), TypeError, "parts is a sequence of sizes, found 3"),
+        (lambda: DataLoader(numbered(3), collate=3), TypeError, "collate must be a function, found int"),
+        (lambda: Normalizer(None), TypeError, "axis is an int or a sequence of ints, found None"),
+        (lambda: Normalizer(()), TypeError, "axis is an int or a sequence of ints, found ()"),
+        (
+            lambda: Normalizer().load_state_dict(None),
+            TypeError,
+            "a state is a mapping from names to arrays, found NoneType",
+        ),
+        (
+            lambda: Normalizer().load_state_dict({"mean": "a", "scale": "b"}),
+            TypeError,
+            "mean and scale are numbers, found dtypes <U1 and <U1",
+        ),
+        (
+            lambda: Normalizer().fit(Tensor([[1.0, math.nan]])),
+            ValueError,
+            "fit expects finite values, found 1 NaN or infinite of 2",
+        ),
+        (
+            lambda: Normalizer().fit(Tensor([[1.0], [2.0]])).transform(Tensor([[math.nan]])),
+            ValueError,
+            "transform expects finite values, found 1 NaN or infinite of 1",
+        ),
+        (
+            lambda: Normalizer().fit(Tensor([[1.0], [2.0]])).inverse(Tensor([[math.inf]])),
+            ValueError,
+            "inverse expects finite values, found 1 NaN or infinite of 1",
+        ),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()

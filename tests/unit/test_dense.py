@@ -1,6 +1,7 @@
 """Unit tests of dense networks: chains, initial values, and multi-layer perceptrons."""
 
 import math
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -223,3 +224,39 @@ def test_mlp_refuses_what_makes_no_network() -> None:
         MLP([3, 1], dropout=1.0)
     with pytest.raises(ValueError, match=r"shape \(\.\.\., 3\), found \(2, 4\)"):
         MLP([3, 1])(zeros((2, 4)))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: MLP(3), TypeError, "sizes must be a sequence of widths, found 3"),
+        (lambda: MLP([2, 2], initialise=None), TypeError, "initialise must be a function, found NoneType"),
+        (lambda: MLP([2, 2], dropout="half"), TypeError, "the probability p must be a number, found 'half'"),
+        (lambda: fan_in_and_out(3), TypeError, "a shape is a sequence of ints, found 3"),
+        (lambda: fan_in_and_out("ab"), TypeError, "a shape is a sequence of ints, found 'ab'"),
+        (lambda: fan_in_and_out((3, -1)), ValueError, "none below length 1, found shape (3, -1)"),
+        (lambda: xavier_uniform(None), TypeError, "a parameter (a float Tensor) is expected, found NoneType"),
+        (
+            lambda: kaiming_normal(values((2, 2))),
+            TypeError,
+            "a parameter (a float Tensor) is expected, found ndarray",
+        ),
+        (
+            lambda: fill_zeros(Tensor([1, 2])),
+            TypeError,
+            "a parameter (a float Tensor) is expected, found a tensor of int64",
+        ),
+        (lambda: xavier_normal(ones((2, 2)), gain="big"), TypeError, "gain must be a number, found 'big'"),
+        (
+            lambda: kaiming_uniform(ones((2, 2)), None),
+            TypeError,
+            "negative_slope must be a number, found None",
+        ),
+        (lambda: fill_constant(ones(2), [1.0]), TypeError, "value must be a number, found [1.0]"),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()

@@ -1,6 +1,7 @@
 """Unit tests of the kernels module."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -389,3 +390,26 @@ class TestGradientRules:
         note = Note(inputs, [True] * 3, np.zeros((1, 1)), {})
         parts = KERNEL_GRADIENTS["linear_relu"](np.ones((1, 1)), note)
         assert [part.tolist() for part in parts if part is not None] == [[[0.0]], [[0.0]], [0.0]]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: compare_kernels([]), TypeError, "kernels is a mapping from names to functions, found []"),
+        (
+            lambda: compare_kernels({"slow": None}),
+            TypeError,
+            "kernels is a mapping from names to functions, found {'slow': None}",
+        ),
+        (
+            lambda: compare_kernels({"one": lambda: np.ones(1)}, rounds=1.5),
+            TypeError,
+            "rounds is an int, found 1.5",
+        ),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -291,3 +292,37 @@ def test_layer_norm_refuses_what_does_not_fit() -> None:
         LayerNorm(3, eps=0.0)
     with pytest.raises(ValueError, match="normalized_shape must be at least 1, found -1"):
         LayerNorm((3, -1))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: Dropout(None), TypeError, "the probability p must be a number, found None"),
+        (lambda: LayerNorm(3, eps="small"), TypeError, "eps must be a number, found 'small'"),
+        (
+            lambda: Linear(2, 2, dtype="abc"),
+            TypeError,
+            "a dtype is expected, such as np.float32, found 'abc'",
+        ),
+        (
+            lambda: Linear(2, 2).load_state_dict(None),
+            TypeError,
+            "a state is a mapping from names to arrays, found NoneType",
+        ),
+        (
+            lambda: Linear(2, 2).load_state_dict([("weight", 1)]),
+            TypeError,
+            "a state is a mapping from names to arrays, found list",
+        ),
+        (
+            lambda: Linear(2, 2).register_buffer(3, np.ones(2)),
+            ValueError,
+            "a buffer needs a new attribute name, found 3",
+        ),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -386,3 +387,39 @@ class TestClipping:
         weights[0].zero_grad()
         with pytest.raises(RuntimeError, match="no gradient for parameter 0"):
             clip_gradients(weights, max_norm=1.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: SGD(None, lr=0.1), TypeError, "a collection of parameters is expected, found NoneType"),
+        (
+            lambda: SGD([Tensor([1.0], requires_grad=True)], lr=0.1).load_state_dict(None),
+            TypeError,
+            "a state is a mapping from names to arrays, found NoneType",
+        ),
+        (
+            lambda: StepLR(SGD([Tensor([1.0], requires_grad=True)], lr=0.1), 1).load_state_dict([]),
+            TypeError,
+            "a state is a mapping from names to arrays, found list",
+        ),
+        (
+            lambda: clip_gradients(3, max_norm=1.0),
+            TypeError,
+            "a collection of parameters is expected, found int",
+        ),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()
+
+
+def test_a_gradient_that_is_no_tensor_is_refused() -> None:
+    parameter: Any = Tensor([1.0, 2.0], requires_grad=True)
+    parameter.grad = np.ones(2, np.float32)
+    with pytest.raises(TypeError, match="parameter 0: a gradient is a Tensor, found ndarray"):
+        Adam([parameter], lr=0.1).step()
+    assert parameter.tolist() == [1.0, 2.0]

@@ -2,10 +2,12 @@
 
 import os
 import platform
+import re
 import sys
 from dataclasses import FrozenInstanceError
 from importlib import metadata
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,3 +188,27 @@ def test_the_report_counts_what_blocks() -> None:
     assert lines[-1] == "2 to cure before you begin"
     assert [line[:4] for line in lines[-4:-1]] == ["cure", "cure", "note"]
     assert environment_report([]).endswith("Ready to begin")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (
+            lambda: installed_version(None),
+            TypeError,
+            "a distribution is named by text that is not empty, found None",
+        ),
+        (
+            lambda: installed_version(""),
+            TypeError,
+            "a distribution is named by text that is not empty, found ''",
+        ),
+        (lambda: check_requirement("numpy"), TypeError, "a Requirement is expected, found str"),
+        (lambda: check_environment(["numpy"]), TypeError, "a Requirement is expected, found str"),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -520,3 +521,23 @@ class TestRecord:
             waiting.extend(made_from.get(id(tensor), ()))
         assert id(x) in reached
         assert {id(parameter) for parameter in layer.parameters()} <= reached
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: BatchNorm2D(2, eps=None), TypeError, "eps must be a number, found None"),
+        (lambda: BatchNorm2D(2, momentum="slow"), TypeError, "momentum must be a number, found 'slow'"),
+        (
+            lambda: BatchNorm2D(2, dtype="abc"),
+            TypeError,
+            "a dtype is expected, such as np.float32, found 'abc'",
+        ),
+        (lambda: BatchNorm2D(2, dtype=int), TypeError, "BatchNorm2D needs a float dtype, found int64"),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()

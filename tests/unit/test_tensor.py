@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -832,3 +833,40 @@ class TestJoining:
             where(condition, "a", 0.0)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="where: shapes"):
             where(condition, zeros(3), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: Tensor(1.0, dtype="abc"), TypeError, "a dtype is expected, such as np.float32, found 'abc'"),
+        (lambda: zeros(2, dtype=3), TypeError, "a dtype is expected, such as np.float32, found 3"),
+        (
+            lambda: eye(2, dtype=complex),
+            TypeError,
+            "a tensor holds bool, int or float16/32/64 numbers, found dtype complex128",
+        ),
+        (lambda: ones(3).clip("a", 1.0), TypeError, "clip's limit must be a number, found 'a'"),
+        (lambda: ones(3).clip([0.0], 1.0), TypeError, "clip's limit must be a number, found [0.0]"),
+        (lambda: ones(3).pad(1), ValueError, "pad expects 1 pairs (before, after), one per axis, found 1"),
+        (
+            lambda: ones(3).pad((1, 1)),
+            ValueError,
+            "pad expects pairs (before, after), one per axis, found (1, 1)",
+        ),
+        (lambda: ones(3).pad(((1, 1),), None), TypeError, "pad's value must be a number, found None"),
+        (lambda: arange("3"), TypeError, "arange's argument must be a number, found '3'"),
+        (lambda: arange(0, math.inf), ValueError, "arange expects finite numbers, found inf"),
+        (lambda: arange(0, 3, math.nan), ValueError, "arange expects finite numbers, found nan"),
+        (lambda: linspace(math.inf, 1.0, 3), ValueError, "linspace expects finite numbers, found inf"),
+        (lambda: linspace(0.0, 1j, 3), TypeError, "linspace's argument must be a number, found 1j"),
+        (lambda: zeros_like([1.0]), TypeError, "zeros_like expects a Tensor, found list"),
+        (lambda: ones_like(None), TypeError, "ones_like expects a Tensor, found NoneType"),
+        (lambda: concatenate(None), TypeError, "concatenate expects a sequence of tensors, found NoneType"),
+        (lambda: stack(3), TypeError, "stack expects a sequence of tensors, found int"),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()

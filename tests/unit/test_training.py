@@ -1,6 +1,7 @@
 """Unit tests of the training module."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,8 +217,8 @@ def loaders() -> tuple[DataLoader, DataLoader]:
 def new_trainer(**options: Any) -> Trainer:
     net = Net()
     optimizer = Adam(net.parameters(), lr=0.02)
-    options.setdefault("metrics", {"mae": mean_absolute_error})
-    return Trainer(net, MSELoss(), optimizer, **options)
+    options = {"loss": MSELoss(), "metrics": {"mae": mean_absolute_error}, **options}
+    return Trainer(net, optimizer=optimizer, **options)
 
 
 class TestTrainer:
@@ -310,8 +311,15 @@ class TestTrainer:
         trainer = new_trainer(metrics={})
         before = trainer.model.last.weight.tolist()
         bad = DataLoader(TensorDataset(Tensor([[1.0, 2.0, math.nan]]), Tensor([[1.0]])))
-        with pytest.raises(ValueError, match="the loss is nan in epoch 0, batch 0"):
+        with pytest.raises(ValueError, match="MSELoss expects predictions without NaN") as caught:
             trainer.fit(bad, 1)
+        assert caught.value.__notes__ == ["This was in epoch 0, batch 0."]
+        endless = DataLoader(TensorDataset(Tensor([[1.0, 2.0, 3.0]]), Tensor([[1e30]])))
+        with (
+            np.errstate(over="ignore"),
+            pytest.raises(ValueError, match="the loss is inf in epoch 0, batch 0"),
+        ):
+            trainer.fit(endless, 1)
         assert trainer.model.last.weight.tolist() == before
 
     def test_clips(self) -> None:
@@ -460,3 +468,107 @@ class TestCheckpoints:
             save_checkpoint(path, trainer)
         assert path.read_bytes() == before
         assert [file.name for file in tmp_path.iterdir()] == ["c.npz"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (
+            lambda: MSELoss()(Tensor([1.0, math.nan]), Tensor([1.0, 2.0])),
+            ValueError,
+            "MSELoss expects predictions without NaN, found 1 among 2: look for NaN in the data",
+        ),
+        (
+            lambda: MSELoss()(Tensor([1.0, 2.0]), Tensor([math.nan, math.nan])),
+            ValueError,
+            "MSELoss expects targets without NaN, found 2 among 2",
+        ),
+        (
+            lambda: CrossEntropyLoss()(Tensor([[math.nan, 0.0]]), Tensor([0])),
+            ValueError,
+            "CrossEntropyLoss expects logits without NaN, found 1 among 2",
+        ),
+        (
+            lambda: BCEWithLogits()(Tensor([math.nan]), Tensor([1.0])),
+            ValueError,
+            "BCEWithLogits expects logits without NaN, found 1 among 1",
+        ),
+        (
+            lambda: mean_absolute_error(Tensor([math.nan]), Tensor([1.0])),
+            ValueError,
+            "mean_absolute_error expects predictions without NaN, found 1 among 1",
+        ),
+        (
+            lambda: mean_absolute_error(Tensor([1.0]), Tensor([math.nan])),
+            ValueError,
+            "mean_absolute_error expects targets without NaN, found 1 among 1",
+        ),
+        (
+            lambda: CrossEntropyLoss(label_smoothing=None),
+            TypeError,
+            "label_smoothing must be a number, found None",
+        ),
+        (
+            lambda: confusion_matrix(Tensor([0]), Tensor([0]), None),
+            TypeError,
+            "classes is an int, found None",
+        ),
+        (lambda: EarlyStopping(2, None), TypeError, "min_delta must be a number, found None"),
+        (
+            lambda: new_trainer(loss=None),
+            TypeError,
+            "loss must be a function or an object to call, found None",
+        ),
+        (
+            lambda: new_trainer(loss=MSELoss),
+            TypeError,
+            "loss must be a function or an object to call, found <class",
+        ),
+        (
+            lambda: new_trainer(metrics=[accuracy]),
+            TypeError,
+            "metrics is a mapping from names to functions, found list",
+        ),
+        (
+            lambda: new_trainer(metrics={"accuracy": None}),
+            TypeError,
+            "accuracy must be a function or an object to call, found None",
+        ),
+        (
+            lambda: new_trainer(callbacks=None),
+            TypeError,
+            "callbacks is a sequence of functions, found NoneType",
+        ),
+        (
+            lambda: new_trainer(callbacks=["stop"]),
+            TypeError,
+            "callback 0 must be a function or an object to call, found 'stop'",
+        ),
+        (lambda: new_trainer(early_stopping=3), TypeError, "early_stopping is an EarlyStopping, found int"),
+        (lambda: new_trainer().fit(None, 1), TypeError, "a DataLoader is expected, found NoneType"),
+        (
+            lambda: new_trainer().fit(loaders()[0], 1, validation=3),
+            TypeError,
+            "a DataLoader is expected, found int",
+        ),
+        (lambda: new_trainer().fit(loaders()[0], None), TypeError, "epochs is an int, found None"),
+        (lambda: new_trainer().fit(loaders()[0], 1.5), TypeError, "epochs is an int, found 1.5"),
+        (lambda: new_trainer().evaluate([1]), TypeError, "a DataLoader is expected, found list"),
+        (
+            lambda: new_trainer(loss=lambda p, t: 3.0).fit(loaders()[0], 1),
+            TypeError,
+            "a loss function returns a Tensor, found float",
+        ),
+        (lambda: save_checkpoint("x.npz", None), TypeError, "a Trainer is expected, found NoneType"),
+        (lambda: load_checkpoint("x.npz", None), TypeError, "a Trainer is expected, found NoneType"),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected_and_found(
+    call: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        call()
+
+
+def test_minus_infinity_is_a_legitimate_score() -> None:
+    assert CrossEntropyLoss()(Tensor([[0.0, -math.inf]]), Tensor([0])).item() == 0.0

@@ -4,9 +4,10 @@
 __all__ = ['relu', 'leaky_relu', 'ReLU', 'LeakyReLU', 'sigmoid', 'tanh', 'Sigmoid', 'Tanh', 'gelu', 'GELU', 'softmax',
            'log_softmax', 'Softmax', 'LogSoftmax']
 
-# %% #2764a58134ad
+# %% #e9e649296762
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 from .tensor import Tensor, where
@@ -18,7 +19,7 @@ def _checked_tensor(name: str, x: object) -> Tensor:
         raise TypeError(f"{name} expects a Tensor, found {type(x).__name__}: wrap the data in Tensor(...)")
     return x
 
-# %% #7a4a0d703540
+# %% #9cf95991ebc2
 def relu(x: Tensor) -> Tensor:
     """Return max(x, 0) for every element (Nair & Hinton, 2010). NaN stays NaN.
 
@@ -34,6 +35,13 @@ def relu(x: Tensor) -> Tensor:
     return _checked_tensor("relu", x).maximum(0.0)
 
 
+def _check_slope(slope: object) -> None:
+    if not isinstance(slope, Real):
+        raise TypeError(f"negative_slope must be a number, found {slope!r}")
+    if not math.isfinite(slope):
+        raise ValueError(f"negative_slope must be a finite number, found {slope}")
+
+
 def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
     """Return x where it is positive and `negative_slope * x` elsewhere (Maas, Hannun & Ng, 2013).
 
@@ -45,11 +53,10 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
         A float tensor of the same shape. NaN stays NaN.
 
     Raises:
-        TypeError: If `x` is not a tensor.
+        TypeError: If `x` is not a tensor, or the slope not a number.
         ValueError: If the slope is not finite.
     """
-    if not math.isfinite(negative_slope):
-        raise ValueError(f"negative_slope must be a finite number, found {negative_slope}")
+    _check_slope(negative_slope)
     source = _checked_tensor("leaky_relu", x)
     return where(source > 0, source, source * float(negative_slope))
 
@@ -77,8 +84,7 @@ class LeakyReLU:
     negative_slope: float = 0.01
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.negative_slope):
-            raise ValueError(f"negative_slope must be a finite number, found {self.negative_slope}")
+        _check_slope(self.negative_slope)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply `leaky_relu` to a tensor of any shape."""

@@ -6,11 +6,12 @@ __all__ = ['storage_bytes', 'PackedArray', 'pack_sparse', 'magnitude_masks', 'ap
            'quantize_state', 'dequantize_state', 'state_bytes', 'CompressionReport', 'compression_report',
            'distillation_loss']
 
-# %% #12500f51f2a2
+# %% #802b625f1094
 import copy
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from .tensor import Tensor
 _Array = npt.NDArray[Any]
 _Mask = npt.NDArray[np.bool_]
 
-# %% #1313d711c7a2
+# %% #5342c91450a9
 def storage_bytes(shape: Sequence[int], nonzeros: int, itemsize: int) -> dict[str, int]:
     """Return how many bytes an array takes in three formats (CSR: Saad, 2003, section 3.4).
 
@@ -38,7 +39,13 @@ def storage_bytes(shape: Sequence[int], nonzeros: int, itemsize: int) -> dict[st
 
     Raises:
         ValueError: If there cannot be so many nonzero elements, or `itemsize` is below 1.
+        TypeError: If something is not an int.
     """
+    lengths = shape if isinstance(shape, Sequence) else (None,)
+    if not all(isinstance(number, (int, np.integer)) for number in (*lengths, nonzeros, itemsize)):
+        raise TypeError(
+            f"storage_bytes expects ints and a shape of ints, found {shape!r}, {nonzeros!r} and {itemsize!r}"
+        )
     count = math.prod(shape)
     if not 0 <= nonzeros <= count or itemsize < 1:
         raise ValueError(
@@ -93,7 +100,18 @@ def pack_sparse(array: _Array) -> PackedArray:
     mask = array != 0
     return PackedArray(array.shape, np.packbits(mask), array[mask])
 
-# %% #04617f6dbbd0
+# %% #a39880572ddf
+def _check_number(name: str, value: object) -> None:
+    """Raise a TypeError unless `value` is a number."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, found {value!r}")
+
+
+def _check_layer(name: str, layer: object) -> None:
+    if not isinstance(layer, Layer):
+        raise TypeError(f"{name} expects a Layer, found {type(layer).__name__}")
+
+
 def magnitude_masks(
     layer: Layer,
     sparsity: float,
@@ -115,7 +133,10 @@ def magnitude_masks(
     Raises:
         ValueError: If the sparsity, scope or a name does not make sense, there is nothing to prune, or a
             weight is NaN.
+        TypeError: If `layer` is no Layer, `sparsity` no number, or `names` no collection.
     """
+    _check_layer("magnitude_masks", layer)
+    _check_number("sparsity", sparsity)
     if not 0.0 <= sparsity < 1.0:
         raise ValueError(f"sparsity must be at least 0 and below 1, found {sparsity}")
     if scope not in ("global", "layer"):
@@ -138,6 +159,8 @@ def _chosen(layer: Layer, names: Collection[str] | None) -> dict[str, Parameter]
     if names is None:
         chosen = {name: parameter for name, parameter in parameters.items() if parameter.ndim >= 2}
     else:
+        if isinstance(names, str) or not isinstance(names, Collection):
+            raise TypeError(f"names is a collection of parameters' names, found {names!r}")
         unknown = sorted(set(names) - parameters.keys())
         if unknown:
             raise ValueError(f"no parameters named {unknown}: the layer has {list(parameters)}")
@@ -164,8 +187,11 @@ def apply_masks(layer: Layer, masks: Mapping[str, _Mask]) -> None:
 
     Raises:
         ValueError: If a name is unknown or a shape differs. Nothing is changed then.
-        TypeError: If a mask is not made of booleans.
+        TypeError: If a mask is not made of booleans, or an argument is of another kind.
     """
+    _check_layer("apply_masks", layer)
+    if not isinstance(masks, Mapping):
+        raise TypeError(f"masks is a mapping from names to arrays, found {type(masks).__name__}")
     parameters = dict(layer.named_parameters())
     for name, mask in masks.items():
         if name not in parameters:
@@ -181,6 +207,7 @@ def apply_masks(layer: Layer, masks: Mapping[str, _Mask]) -> None:
 
 def measured_sparsity(layer: Layer) -> dict[str, float]:
     """Return the share of zeros in every parameter, by name."""
+    _check_layer("measured_sparsity", layer)
     return {name: float(np.mean(parameter.data == 0)) for name, parameter in layer.named_parameters()}
 
 
@@ -195,14 +222,17 @@ def sparsity_schedule(step: int, steps: int, final: float, initial: float = 0.0)
 
     Raises:
         ValueError: If a number is out of range.
+        TypeError: If something is not a number.
     """
-    if steps < 1 or step < 0:
+    for name, value in (("step", step), ("steps", steps), ("final", final), ("initial", initial)):
+        _check_number(name, value)
+    if not (steps >= 1 and step >= 0):
         raise ValueError(f"step must be at least 0 and steps at least 1, found {step} and {steps}")
     if not 0.0 <= initial <= final < 1.0:
         raise ValueError(f"0 <= initial <= final < 1 is expected, found {initial} and {final}")
     return final + (initial - final) * (1.0 - min(step / steps, 1.0)) ** 3
 
-# %% #a12866a2a2c5
+# %% #b9b02d31bd43
 def prune_neurons(
     first: Linear, second: Linear, keep: int, order: Literal[1, 2] = 2
 ) -> tuple[Linear, Linear, npt.NDArray[np.int64]]:
@@ -221,8 +251,9 @@ def prune_neurons(
         ascending order.
 
     Raises:
-        TypeError: If a layer is not Linear.
-        ValueError: If the layers do not fit each other, or `keep` or `order` is out of range.
+        TypeError: If a layer is not Linear, or `keep` no int.
+        ValueError: If the layers do not fit each other, `keep` or `order` is out of range, or a weight is
+            NaN.
     """
     for layer in (first, second):
         if not isinstance(layer, Linear):
@@ -230,6 +261,8 @@ def prune_neurons(
     count = first.out_features
     if second.in_features != count:
         raise ValueError(f"the layers do not fit: {count} outputs and {second.in_features} inputs")
+    if isinstance(keep, bool) or not isinstance(keep, (int, np.integer)):
+        raise TypeError(f"keep is an int, found {keep!r}")
     if not 1 <= keep <= count:
         raise ValueError(f"keep must be from 1 to {count}, found {keep}")
     if order not in (1, 2):
@@ -237,6 +270,8 @@ def prune_neurons(
     incoming = first.weight.data
     if first.bias is not None:
         incoming = np.vstack([incoming, first.bias.data])
+    if np.isnan(incoming).any():
+        raise ValueError("neurons cannot be ranked: the first layer holds NaN")
     strength = np.linalg.norm(incoming, ord=order, axis=0)
     strongest = np.argsort(-strength, kind="stable")[:keep]
     kept = np.sort(strongest).astype(np.int64)
@@ -254,7 +289,7 @@ def _linear_from(weight: _Array, bias: _Array | None) -> Linear:
         layer.bias.data = bias.copy()
     return layer
 
-# %% #d326b643c9a8
+# %% #9738b222cfe7
 _Scheme = Literal["symmetric", "affine"]
 _SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 _LARGEST_VALUE = float(np.finfo(np.float32).max)
@@ -307,7 +342,7 @@ def quantize(array: _Array, scheme: _Scheme = "symmetric", axis: int | None = No
         The integers with what is needed to decode them. The error is at most half a scale per element.
 
     Raises:
-        TypeError: If `array` is not a NumPy array of floats.
+        TypeError: If `array` is not a NumPy array of floats, or `axis` no int.
         ValueError: If it is empty, holds NaN or values beyond float32, or scheme or axis do not exist.
     """
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
@@ -320,6 +355,8 @@ def quantize(array: _Array, scheme: _Scheme = "symmetric", axis: int | None = No
     wide = array.astype(np.float64)
     if not np.abs(wide).max() <= _LARGEST_VALUE:  # false for NaN, too
         raise ValueError("quantize expects finite values within the range of float32, found others")
+    if axis is not None and (isinstance(axis, bool) or not isinstance(axis, (int, np.integer))):
+        raise TypeError(f"axis is an int or None, found {axis!r}")
     if axis is not None and not -array.ndim <= axis < array.ndim:
         raise ValueError(f"axis {axis} does not exist in shape {array.shape}")
     reduced = None if axis is None else tuple(i for i in range(array.ndim) if i != axis % array.ndim)
@@ -339,7 +376,7 @@ def _usable_scale(scale: Any) -> npt.NDArray[np.float32]:
     """Return a scale as float32 that can be divided by, also where all values are zero."""
     return np.asarray(np.maximum(scale, _SMALLEST_SCALE), np.float32)
 
-# %% #e8f65a49af1f
+# %% #237f1b169b62
 class QuantizedLinear(Layer):
     """A `Linear` whose weight is stored as 8-bit integers, for use, not for training.
 
@@ -417,7 +454,9 @@ def quantize_linears(layer: Layer, scheme: _Scheme = "symmetric", per_channel: b
 
     Raises:
         ValueError: If there is no `Linear`, or a weight is not finite.
+        TypeError: If `layer` is no Layer.
     """
+    _check_layer("quantize_linears", layer)
     if not any(isinstance(part, Linear) for _, part in layer.named_layers()):
         raise ValueError(f"there is no Linear layer in {layer!r}")
     replaced: dict[int, Layer] = {}
@@ -440,7 +479,17 @@ def quantize_linears(layer: Layer, scheme: _Scheme = "symmetric", per_channel: b
     result: Layer = exchanged(copy.deepcopy(layer))
     return result
 
-# %% #2f04fdc960c5
+# %% #1cf20c93f5df
+def _check_state(state: object, *kinds: type) -> None:
+    """Raise a TypeError unless `state` is a mapping to values of the given kinds."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"a state is a mapping from names to arrays, found {type(state).__name__}")
+    for name, value in state.items():
+        if not isinstance(value, kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise TypeError(f"{name!r}: {wanted} expected, found {type(value).__name__}")
+
+
 def quantize_state(
     state: Mapping[str, _Array], scheme: _Scheme = "symmetric", per_channel: bool = True
 ) -> dict[str, _Array | QuantizedArray]:
@@ -457,7 +506,9 @@ def quantize_state(
 
     Raises:
         ValueError: If a weight is not finite or empty.
+        TypeError: If the state is no mapping to arrays.
     """
+    _check_state(state, np.ndarray)
     result: dict[str, _Array | QuantizedArray] = {}
     for name, array in state.items():
         if array.ndim >= 2 and array.dtype.kind == "f":
@@ -469,7 +520,12 @@ def quantize_state(
 
 
 def dequantize_state(state: Mapping[str, _Array | QuantizedArray]) -> dict[str, _Array]:
-    """Return a state dict as plain arrays again, for `Layer.load_state_dict`."""
+    """Return a state dict as plain arrays again, for `Layer.load_state_dict`.
+
+    Raises:
+        TypeError: If the state is no mapping to arrays and quantised arrays.
+    """
+    _check_state(state, np.ndarray, QuantizedArray)
     return {name: _plain(value) for name, value in state.items()}
 
 
@@ -485,7 +541,11 @@ def state_bytes(state: Mapping[str, _Array | QuantizedArray], sparse: bool = Tru
         state: Arrays or quantised arrays by name.
         sparse: Whether each entry may use the cheapest format of `storage_bytes`; otherwise plain arrays
             count as dense. Quantised ones always use the cheapest.
+
+    Raises:
+        TypeError: If the state is no mapping to arrays and quantised arrays.
     """
+    _check_state(state, np.ndarray, QuantizedArray)
     total = 0
     for value in state.values():
         if isinstance(value, QuantizedArray) or not sparse:
@@ -536,7 +596,10 @@ def compression_report(
 
     Raises:
         ValueError: If names or shapes differ, or there are no elements.
+        TypeError: If a state is no mapping to arrays.
     """
+    _check_state(before, np.ndarray)
+    _check_state(after, np.ndarray, QuantizedArray)
     if before.keys() != after.keys():
         raise ValueError(f"the states differ in the names {sorted(before.keys() ^ after.keys())}")
     differences, zeros, count = [], 0, 0
@@ -558,7 +621,7 @@ def compression_report(
         float(np.sqrt(np.mean(error * error))),
     )
 
-# %% #887552d64f70
+# %% #736673884890
 def distillation_loss(
     student_scores: Tensor,
     teacher_scores: Tensor,
@@ -584,9 +647,11 @@ def distillation_loss(
     Raises:
         TypeError: If scores are not float tensors, or labels not int tensors.
         ValueError: If shapes do not fit, the batch is empty, a number or a label is out of range, labels
-            are missing, or the teacher's scores are not finite.
+            are missing, a student's score is NaN, or the teacher's scores are not finite.
     """
     _check_scores(student_scores, teacher_scores)
+    _check_number("temperature", temperature)
+    _check_number("alpha", alpha)
     if not 0.0 < temperature < math.inf:
         raise ValueError(f"temperature must be a positive number, found {temperature}")
     if not 0.0 <= alpha <= 1.0:
@@ -620,6 +685,8 @@ def _check_scores(student: Tensor, teacher: Tensor) -> None:
             f"scores must have one shape (batch, classes) without empty axes, "
             f"found {student.shape} and {teacher.shape}"
         )
+    if np.isnan(student.data).any():
+        raise ValueError("student_scores must not be NaN: look for NaN in the data, or learn more slowly")
     if not np.isfinite(teacher.data).all():
         raise ValueError("teacher_scores must be finite, found NaN or infinite values")
 

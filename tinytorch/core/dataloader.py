@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .tensor import Tensor
 from .tensor import stack
 
-# %% #5c5ec2053fd3
+# %% #9967b238b83a
 def collate(examples: Sequence[Any]) -> Any:
     """Make one batch of a list of examples.
 
@@ -29,8 +29,10 @@ def collate(examples: Sequence[Any]) -> Any:
 
     Raises:
         ValueError: If there are no examples, or their structures or shapes differ.
-        TypeError: If a leaf is not a number, an array or a tensor.
+        TypeError: If a leaf is not a number, an array or a tensor, or the examples are no sequence.
     """
+    if not isinstance(examples, Sequence):
+        raise TypeError(f"collate expects a sequence of examples, found {type(examples).__name__}")
     if not examples:
         raise ValueError("collate expects at least one example, found none")
     first = examples[0]
@@ -74,7 +76,7 @@ def _leaf(value: object) -> Tensor:
         return Tensor(value)
     raise TypeError(f"an example is made of tensors, arrays and numbers, found {type(value).__name__}")
 
-# %% #28c29666250b
+# %% #61f54c246491
 class Dataset(ABC):
     """A collection of examples with a length and an index. Subclasses write `__len__` and `__getitem__`."""
 
@@ -96,6 +98,13 @@ class Dataset(ABC):
     def batch(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Any:
         """Return the examples at the given indices as one batch; see `collate`."""
         return collate([self[int(index)] for index in indices])
+
+
+def _check_dataset(name: str, dataset: object) -> None:
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"{name} expects a Dataset, found {type(dataset).__name__}: wrap tensors in TensorDataset(...)"
+        )
 
 
 class TensorDataset(Dataset):
@@ -160,7 +169,7 @@ def _checked_indices(indices: Any, length: int) -> npt.NDArray[np.int64]:
         raise IndexError(f"indices from 0 to {length - 1} are expected, found {array.min()} to {array.max()}")
     return array.astype(np.int64)
 
-# %% #c80b28369618
+# %% #e15d30d3aa5f
 class Subset(Dataset):
     """Some examples of a dataset, in a given order.
 
@@ -174,11 +183,12 @@ class Subset(Dataset):
 
     Raises:
         ValueError: If there are no indices.
-        TypeError: If the indices are not ints.
+        TypeError: If the indices are not ints, or `dataset` is not a Dataset.
         IndexError: If an index lies outside of the dataset.
     """
 
     def __init__(self, dataset: Dataset, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> None:
+        _check_dataset("Subset", dataset)
         self.dataset = dataset
         self.indices = _checked_indices(indices, len(dataset))
 
@@ -209,8 +219,9 @@ def random_split(
 
     Raises:
         ValueError: If the sizes do not add up, or a part would be empty.
-        TypeError: If a size is not a number.
+        TypeError: If a size is not a number, or `dataset` is not a Dataset.
     """
+    _check_dataset("random_split", dataset)
     sizes = _part_sizes(parts, len(dataset))
     order = np.random.default_rng(rng).permutation(len(dataset))
     ends = np.cumsum(sizes)
@@ -219,6 +230,8 @@ def random_split(
 
 def _part_sizes(parts: Sequence[float], total: int) -> list[int]:
     """Return the number of examples in each part of a dataset of `total` examples."""
+    if not isinstance(parts, Sequence):
+        raise TypeError(f"parts is a sequence of sizes, found {parts!r}")
     for part in parts:
         if isinstance(part, bool) or not isinstance(part, (int, float, np.integer, np.floating)):
             raise TypeError(f"the size of a part is an int or a fraction, found {part!r}")
@@ -238,7 +251,7 @@ def _part_sizes(parts: Sequence[float], total: int) -> list[int]:
         raise ValueError(f"every part needs at least one example, found sizes {sizes} of {total} examples")
     return sizes
 
-# %% #f63a8c640734
+# %% #8ab90e19a9d8
 class DataLoader:
     """Goes over a dataset in batches. Each `for` loop over it is one epoch.
 
@@ -261,7 +274,7 @@ class DataLoader:
 
     Raises:
         ValueError: If the dataset is empty, `batch_size` is below 1, or there would be no batch.
-        TypeError: If `dataset` is not a Dataset, or `batch_size` not an int.
+        TypeError: If `dataset` is not a Dataset, `batch_size` not an int, or `collate` no function.
     """
 
     def __init__(
@@ -273,11 +286,9 @@ class DataLoader:
         rng: np.random.Generator | int | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
-        if not isinstance(dataset, Dataset):
-            raise TypeError(
-                f"DataLoader expects a Dataset, found {type(dataset).__name__}: "
-                "wrap tensors in TensorDataset(...)"
-            )
+        _check_dataset("DataLoader", dataset)
+        if collate is not None and not callable(collate):
+            raise TypeError(f"collate must be a function, found {type(collate).__name__}")
         if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
             raise TypeError(f"batch_size is an int, found {batch_size!r}")
         if batch_size < 1:
@@ -335,7 +346,7 @@ def _seed_from(rng: np.random.Generator | int | None) -> int:
         return int(rng)
     return int(np.random.default_rng(rng).integers(2**63))
 
-# %% #16c6a12fbee4
+# %% #85cda8e1509b
 class Normalizer:
     """Shifts and scales features to mean 0 and variance 1 (LeCun et al., Efficient BackProp, 1998).
 
@@ -347,10 +358,15 @@ class Normalizer:
         axis: The axes, as a tuple.
         mean: The means, with length 1 on the reduced axes; None before `fit`.
         scale: The standard deviations, of the same shape; 1 for constant features; None before `fit`.
+
+    Raises:
+        TypeError: If an axis is not an int, or there is none.
     """
 
     def __init__(self, axis: int | Sequence[int] = 0) -> None:
         self.axis = tuple(axis) if isinstance(axis, Sequence) else (axis,)
+        if not self.axis or any(isinstance(one, bool) or not isinstance(one, int) for one in self.axis):
+            raise TypeError(f"axis is an int or a sequence of ints, found {axis!r}")
         self.mean: Tensor | None = None
         self.scale: Tensor | None = None
 
@@ -370,10 +386,8 @@ class Normalizer:
         values = _checked_features("fit", x)
         if any(not -values.ndim <= axis < values.ndim for axis in self.axis):
             raise ValueError(f"axes {self.axis} do not exist in data of shape {values.shape}")
-        bad = values.size - int(np.isfinite(values).sum())
-        if bad or values.size == 0:
-            found = f"{bad} NaN or infinite of {values.size}" if bad else f"none, in shape {values.shape}"
-            raise ValueError(f"fit expects finite values, found {found}")
+        if values.size == 0:
+            raise ValueError(f"fit expects finite values, found none, in shape {values.shape}")
         dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
         wide = values.astype(np.float64)
         smallest = wide.min(axis=self.axis, keepdims=True)
@@ -390,9 +404,9 @@ class Normalizer:
         Raises:
             RuntimeError: If nothing was fitted yet.
             TypeError: If `x` is not a tensor.
-            ValueError: If `x` does not have the features that were fitted.
+            ValueError: If `x` does not have the features that were fitted, or holds NaN or infinite values.
         """
-        mean, scale = self._fitted(x)
+        mean, scale = self._fitted("transform", x)
         return (x - mean) / scale
 
     def fit_transform(self, x: Tensor) -> Tensor:
@@ -405,9 +419,9 @@ class Normalizer:
         Raises:
             RuntimeError: If nothing was fitted yet.
             TypeError: If `x` is not a tensor.
-            ValueError: If `x` does not have the features that were fitted.
+            ValueError: If `x` does not have the features that were fitted, or holds NaN or infinite values.
         """
-        mean, scale = self._fitted(x)
+        mean, scale = self._fitted("inverse", x)
         return x * scale + mean
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
@@ -426,19 +440,23 @@ class Normalizer:
         Raises:
             ValueError: If mean or scale is missing, their shapes differ, or a value makes no sense.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"a state is a mapping from names to arrays, found {type(state).__name__}")
         if set(state) != {"mean", "scale"}:
             raise ValueError(f"a state has the keys mean and scale, found {sorted(state)}")
         mean, scale = np.asarray(state["mean"]), np.asarray(state["scale"])
         if mean.shape != scale.shape:
             raise ValueError(f"mean and scale must have one shape, found {mean.shape} and {scale.shape}")
+        if mean.dtype.kind not in "iuf" or scale.dtype.kind not in "iuf":
+            raise TypeError(f"mean and scale are numbers, found dtypes {mean.dtype} and {scale.dtype}")
         if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
             raise ValueError(f"finite means and positive scales are expected, found {mean} and {scale}")
         self.mean, self.scale = Tensor(mean), Tensor(scale)
 
-    def _fitted(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _fitted(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.mean is None or self.scale is None:
             raise RuntimeError("this normalizer has no statistics yet: call fit(training data) first")
-        shape = _checked_features("transform", x).shape
+        shape = _checked_features(name, x).shape
         reduced = {axis % self.mean.ndim for axis in self.axis}
         fits = len(shape) == self.mean.ndim and all(
             place in reduced or length == self.mean.shape[place] for place, length in enumerate(shape)
@@ -450,7 +468,10 @@ class Normalizer:
 
 
 def _checked_features(name: str, x: object) -> npt.NDArray[Any]:
-    """Return the array of a tensor."""
+    """Return the array of a tensor of finite numbers."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} expects a Tensor, found {type(x).__name__}")
+    bad = x.size - int(np.isfinite(x.data).sum())
+    if bad:
+        raise ValueError(f"{name} expects finite values, found {bad} NaN or infinite of {x.size}")
     return x.data

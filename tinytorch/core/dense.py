@@ -4,9 +4,10 @@
 __all__ = ['Sequential', 'fan_in_and_out', 'xavier_uniform', 'xavier_normal', 'kaiming_uniform', 'kaiming_normal',
            'fill_constant', 'fill_zeros', 'MLP']
 
-# %% #6c069e78066d
+# %% #9b79898a1972
 import math
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Real
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -82,7 +83,7 @@ def _step_name(step: object) -> str:
     """Return how a step is shown: functions by their name, everything else by its repr."""
     return str(getattr(step, "__name__", repr(step)))
 
-# %% #7d0d3b465eb5
+# %% #3dc6ee822159
 def fan_in_and_out(shape: Sequence[int]) -> tuple[int, int]:
     """Return how many inputs reach one output, and how many outputs one input reaches.
 
@@ -93,15 +94,35 @@ def fan_in_and_out(shape: Sequence[int]) -> tuple[int, int]:
         Fan-in and fan-out.
 
     Raises:
-        ValueError: If the shape has fewer than two axes, or one of length 0.
+        ValueError: If the shape has fewer than two axes, or one below length 1.
+        TypeError: If it is not a sequence of ints.
     """
+    if not isinstance(shape, Sequence) or not all(isinstance(length, (int, np.integer)) for length in shape):
+        raise TypeError(f"a shape is a sequence of ints, found {shape!r}")
     lengths = tuple(shape)
-    if len(lengths) < 2 or 0 in lengths:
-        raise ValueError(f"fans need a weight with two or more axes, none of length 0, found shape {lengths}")
+    if len(lengths) < 2 or min(lengths) < 1:
+        raise ValueError(
+            f"fans need a weight with two or more axes, none below length 1, found shape {lengths}"
+        )
     if len(lengths) == 2:
         return lengths[0], lengths[1]
     kernel = math.prod(lengths[2:])
     return lengths[1] * kernel, lengths[0] * kernel
+
+
+def _check_parameter(parameter: object) -> None:
+    """Raise a TypeError unless `parameter` is a tensor of floats."""
+    if not isinstance(parameter, Tensor) or parameter.dtype.kind != "f":
+        found = (
+            f"a tensor of {parameter.dtype}" if isinstance(parameter, Tensor) else type(parameter).__name__
+        )
+        raise TypeError(f"a parameter (a float Tensor) is expected, found {found}")
+
+
+def _check_number(name: str, value: object) -> None:
+    """Raise a TypeError unless `value` is a number."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, found {value!r}")
 
 
 def _fill_normal(weight: Parameter, deviation: float, rng: np.random.Generator | int | None) -> Parameter:
@@ -119,6 +140,8 @@ def _fill_uniform(weight: Parameter, deviation: float, rng: np.random.Generator 
 
 
 def _xavier_deviation(weight: Parameter, gain: float) -> float:
+    _check_parameter(weight)
+    _check_number("gain", gain)
     if not 0.0 < gain < math.inf:
         raise ValueError(f"gain must be a positive number, found {gain}")
     return gain * math.sqrt(2.0 / sum(fan_in_and_out(weight.shape)))
@@ -127,6 +150,8 @@ def _xavier_deviation(weight: Parameter, gain: float) -> float:
 def _kaiming_deviation(weight: Parameter, negative_slope: float, mode: str) -> float:
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"mode must be 'fan_in' or 'fan_out', found {mode!r}")
+    _check_parameter(weight)
+    _check_number("negative_slope", negative_slope)
     if not math.isfinite(negative_slope):
         raise ValueError(f"negative_slope must be a finite number, found {negative_slope}")
     fan = fan_in_and_out(weight.shape)[0 if mode == "fan_in" else 1]
@@ -150,6 +175,7 @@ def xavier_uniform(
 
     Raises:
         ValueError: If the weight has fewer than two axes or the gain is not positive.
+        TypeError: If the weight is no float tensor or the gain no number.
     """
     return _fill_uniform(weight, _xavier_deviation(weight, gain), rng)
 
@@ -185,6 +211,7 @@ def kaiming_uniform(
 
     Raises:
         ValueError: If the weight has fewer than two axes, the slope is not finite, or the mode is unknown.
+        TypeError: If the weight is no float tensor or the slope no number.
     """
     return _fill_uniform(weight, _kaiming_deviation(weight, negative_slope, mode), rng)
 
@@ -207,7 +234,10 @@ def fill_constant(parameter: Parameter, value: float) -> Parameter:
 
     Raises:
         ValueError: If the value is not finite.
+        TypeError: If the parameter is no float tensor or the value no number.
     """
+    _check_parameter(parameter)
+    _check_number("value", value)
     if not math.isfinite(value):
         raise ValueError(f"a parameter starts from finite numbers, found {value}")
     parameter.data = np.full(parameter.shape, value, dtype=parameter.dtype)
@@ -218,7 +248,7 @@ def fill_zeros(parameter: Parameter) -> Parameter:
     """Overwrite a parameter of any shape with zeros, and return it. Right for biases, fatal for weights."""
     return fill_constant(parameter, 0.0)
 
-# %% #a54135c51f5b
+# %% #b9eea2ef13ac
 def _rectified(x: Tensor) -> Tensor:
     """Return max(x, 0) for every element."""
     return x.maximum(0.0)
@@ -241,7 +271,7 @@ class MLP(Layer):
 
     Raises:
         ValueError: If there are fewer than two sizes, one is not positive, or `dropout` is out of range.
-        TypeError: If a size is not an int, or the activation cannot be called.
+        TypeError: If the sizes are not a sequence of ints, or something that is to be called cannot be.
     """
 
     def __init__(
@@ -253,11 +283,15 @@ class MLP(Layer):
         initialise: Callable[..., object] = kaiming_normal,
         rng: np.random.Generator | int | None = None,
     ) -> None:
+        if not isinstance(sizes, Sequence):
+            raise TypeError(f"sizes must be a sequence of widths, found {sizes!r}")
         self.sizes = tuple(sizes)
         if len(self.sizes) < 2:
             raise ValueError(f"sizes needs at least an input and an output width, found {self.sizes}")
         if isinstance(activation, type):
             raise TypeError(f"activation is the class {activation.__name__}: write {activation.__name__}()")
+        if not callable(initialise):
+            raise TypeError(f"initialise must be a function, found {type(initialise).__name__}")
         if not callable(activation):
             raise TypeError(f"activation must be a function or a layer, found {type(activation).__name__}")
         generator = np.random.default_rng(rng)

@@ -22,7 +22,7 @@ from .tensor import apply
 _Array = npt.NDArray[Any]
 _Pair = tuple[int, int]
 
-# %% #d9f25b212bed
+# %% #dea325e9df96
 @dataclass(frozen=True)
 class KernelTime:
     """How long one call of a kernel takes.
@@ -58,7 +58,12 @@ def compare_kernels(
 
     Raises:
         ValueError: If there are no kernels, `rounds` is below 1, or a result differs from the first one.
+        TypeError: If the kernels are no functions by name, or `rounds` no int.
     """
+    if not isinstance(kernels, Mapping) or not all(callable(kernel) for kernel in kernels.values()):
+        raise TypeError(f"kernels is a mapping from names to functions, found {kernels!r}")
+    if isinstance(rounds, bool) or not isinstance(rounds, (int, np.integer)):
+        raise TypeError(f"rounds is an int, found {rounds!r}")
     if not kernels or rounds < 1:
         raise ValueError(f"at least one kernel and one round are needed, found {len(kernels)} and {rounds}")
     _check_agreement(kernels, tolerance)

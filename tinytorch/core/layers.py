@@ -3,9 +3,10 @@
 # %% auto #0
 __all__ = ['Parameter', 'Layer', 'Linear', 'Dropout', 'LayerNorm']
 
-# %% #0f0ff08dff2d
+# %% #16054296807f
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,7 +31,7 @@ class Parameter(Tensor):
     def __init__(self, data: object, dtype: npt.DTypeLike | None = None) -> None:
         super().__init__(data, dtype, requires_grad=True)
 
-# %% #964c7e55a37d
+# %% #89bed9755da9
 _LayerType = TypeVar("_LayerType", bound="Layer")
 
 
@@ -121,7 +122,7 @@ class Layer:
             ValueError: If the name is no identifier or is taken.
             TypeError: If the value is not a NumPy array.
         """
-        if not name.isidentifier() or hasattr(self, name):
+        if not isinstance(name, str) or not name.isidentifier() or hasattr(self, name):
             raise ValueError(f"a buffer needs a new attribute name, found {name!r}")
         if not isinstance(value, np.ndarray):
             raise TypeError(f"buffer {name!r} must be a NumPy array, found {type(value).__name__}")
@@ -165,7 +166,10 @@ class Layer:
         Raises:
             ValueError: If names or shapes disagree, or values are of a kind that does not convert (floats
                 for an integer buffer). The message lists every disagreement.
+            TypeError: If the state is not a mapping.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"a state is a mapping from names to arrays, found {type(state).__name__}")
         parameters = dict(self.named_parameters())
         buffers = {path: (layer, name) for path, layer, name in self._buffer_places()}
         expected = {name: parameter.data for name, parameter in parameters.items()}
@@ -214,7 +218,13 @@ def _disagreements(
             problems.append(f"{name}: dtype {wanted.dtype} expected, found {value.dtype}")
     return problems
 
-# %% #14a7010b5e26
+# %% #8c3a7914562d
+def _check_number(name: str, value: object) -> None:
+    """Raise a TypeError unless `value` is a number."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, found {value!r}")
+
+
 def _checked_length(name: str, value: object) -> int:
     """Return `value` as an int if it is a positive whole number; otherwise raise."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -289,7 +299,7 @@ def _check_last_axes(layer: str, x: object, wanted: tuple[int, ...]) -> None:
         ending = ", ".join(str(length) for length in wanted)
         raise ValueError(f"{layer} expects an input of shape (..., {ending}), found {x.shape}")
 
-# %% #c7ec542fd4be
+# %% #e69834cb0219
 class Dropout(Layer):
     """Zero random elements while training and scale the others by 1 / (1 - p); identity in use.
 
@@ -301,9 +311,11 @@ class Dropout(Layer):
 
     Raises:
         ValueError: If `p` is out of range.
+        TypeError: If it is not a number.
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | int | None = None) -> None:
+        _check_number("the probability p", p)
         if not 0.0 <= p < 1.0:
             raise ValueError(f"the probability p must be at least 0 and below 1, found {p}")
         self.p = float(p)
@@ -334,7 +346,7 @@ class Dropout(Layer):
     def _describe(self) -> str:
         return f"p={self.p}"
 
-# %% #fce3a3515571
+# %% #70bcd2af8df4
 class LayerNorm(Layer):
     """Normalise the last axes to mean 0 and variance 1, then scale and shift (Ba, Kiros & Hinton, 2016).
 
@@ -350,7 +362,7 @@ class LayerNorm(Layer):
 
     Raises:
         ValueError: If a length is not positive, there is none, or `eps` is not a positive number.
-        TypeError: If a length is not an int, or `dtype` is no float dtype.
+        TypeError: If a length is not an int, `eps` not a number, or `dtype` no float dtype.
     """
 
     def __init__(
@@ -363,6 +375,7 @@ class LayerNorm(Layer):
         lengths = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
         if not lengths:
             raise ValueError("normalized_shape must name at least one axis, found ()")
+        _check_number("eps", eps)
         if not 0.0 < eps < math.inf:
             raise ValueError(f"eps must be a positive number, found {eps}")
         self.normalized_shape = tuple(_checked_length("normalized_shape", length) for length in lengths)

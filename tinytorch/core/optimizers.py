@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .autograd import backward
 from .tensor import Tensor
 
-# %% #78c060420aba
+# %% #80f75c31faf6
 _Array = npt.NDArray[Any]
 
 
@@ -23,6 +23,8 @@ def _checked_parameters(parameters: Iterable[Tensor]) -> list[Tensor]:
     """Return the parameters as a list, after checking that each can be learned and occurs once."""
     if isinstance(parameters, Tensor):
         raise TypeError("a collection of parameters is expected, found one Tensor: write [parameter]")
+    if not isinstance(parameters, Iterable):
+        raise TypeError(f"a collection of parameters is expected, found {type(parameters).__name__}")
     found = list(parameters)
     if not found:
         raise ValueError("at least one parameter is expected, found none")
@@ -49,7 +51,9 @@ def _checked_gradients(parameters: Sequence[Tensor]) -> list[_Array]:
         )
     gradients = []
     for position, parameter in enumerate(parameters):
-        assert parameter.grad is not None  # for type checkers: none is missing
+        if not isinstance(parameter.grad, Tensor):
+            found = type(parameter.grad).__name__
+            raise TypeError(f"parameter {position}: a gradient is a Tensor, found {found}")
         gradient = parameter.grad.data
         if gradient.shape != parameter.shape:
             raise ValueError(
@@ -84,7 +88,7 @@ def _checked_positive(name: str, value: object) -> float:
         raise ValueError(f"{name} must be above 0, found {value}")
     return number
 
-# %% #7362d2333f29
+# %% #64654b78a051
 class Optimizer(ABC):
     """Changes parameters so that a loss gets smaller. Subclasses define `_updated` and their slots.
 
@@ -205,7 +209,7 @@ class Optimizer(ABC):
                 lists all disagreements, and nothing was changed.
         """
         expected = self.state_dict()
-        found = {name: np.asarray(value) for name, value in state.items()}
+        found = _checked_state(state)
         problems = _state_problems(expected, found)
         if problems:
             raise ValueError("\n  ".join([f"the state does not fit {type(self).__name__}:", *problems]))
@@ -220,6 +224,13 @@ class Optimizer(ABC):
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={getattr(self, name)}" for name in ("lr", *self._settings))
         return f"{type(self).__name__}({len(self.parameters)} parameters, {settings}, steps={self.steps})"
+
+
+def _checked_state(state: Mapping[str, _Array]) -> dict[str, _Array]:
+    """Return a saved state's values as arrays."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"a state is a mapping from names to arrays, found {type(state).__name__}")
+    return {name: np.asarray(value) for name, value in state.items()}
 
 
 def _working_dtype(parameter: Tensor) -> np.dtype[Any]:
@@ -381,7 +392,7 @@ class AdamW(Adam):
     def _updated(self, values: _Array, gradient: _Array, slots: dict[str, _Array]) -> _Array:
         return values * (1.0 - self.lr * self.weight_decay) - self._adam_step(gradient, slots)
 
-# %% #a402bebd1ab0
+# %% #89fc145fce38
 class Schedule(ABC):
     """Sets an optimizer's learning rate as a function of the number of steps. Subclasses define `rate`.
 
@@ -428,7 +439,7 @@ class Schedule(ABC):
         Raises:
             ValueError: If the state is of another kind of schedule, or lacks something.
         """
-        found = {name: np.asarray(value) for name, value in state.items()}
+        found = _checked_state(state)
         problems = _state_problems(self.state_dict(), found)
         if problems:
             raise ValueError("\n  ".join([f"the state does not fit {type(self).__name__}:", *problems]))

@@ -85,7 +85,7 @@ def parse_version(text: str) -> ReleaseVersion:
         dev=int(match["dev_number"] or 0) if has_dev else _NO_DEV,
     )
 
-# %% #5f8ac33bebe8
+# %% #e50abfa0c152
 @dataclass(frozen=True, slots=True)
 class EnvironmentFacts:
     """What a reader of a result or of a bug report needs to know about a machine.
@@ -113,6 +113,8 @@ class EnvironmentFacts:
 
 def installed_version(distribution: str) -> str | None:
     """Return the version of an installed distribution from its metadata, or None if there is none."""
+    if not isinstance(distribution, str) or not distribution:
+        raise TypeError(f"a distribution is named by text that is not empty, found {distribution!r}")
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -154,7 +156,7 @@ def environment_facts() -> EnvironmentFacts:
         virtual_environment=sys.prefix != sys.base_prefix,
     )
 
-# %% #8998b0df5eaf
+# %% #ef09f744287f
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """Something that must be installed: Python itself or a distribution.
@@ -235,7 +237,10 @@ def check_requirement(requirement: Requirement) -> RequirementVerdict:
 
     Raises:
         ValueError: If the requirement's own minimum is no version.
+        TypeError: If it is no Requirement.
     """
+    if not isinstance(requirement, Requirement):
+        raise TypeError(f"a Requirement is expected, found {type(requirement).__name__}")
     minimum = parse_version(requirement.minimum)
     found = _found_version(requirement)
     needed = f"version {requirement.minimum} or newer is needed"

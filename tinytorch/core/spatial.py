@@ -3,9 +3,10 @@
 # %% auto #0
 __all__ = ['conv_output_size', 'Conv2D', 'MaxPool2D', 'AvgPool2D', 'BatchNorm2D', 'Flatten']
 
-# %% #2bc3ddad2a27
+# %% #f59e202572ab
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -286,7 +287,7 @@ class AvgPool2D(_Pool2D):
         pixels = self._windows(ones((1, 1, *images.shape[2:]), images.dtype), 0.0).sum(axis=0)
         return windows.sum(axis=0) / pixels
 
-# %% #8046fd927981
+# %% #a00e6affdef6
 class BatchNorm2D(Layer):
     """Normalise every channel to mean 0 and variance 1, then scale and shift (Ioffe & Szegedy, 2015).
 
@@ -308,7 +309,7 @@ class BatchNorm2D(Layer):
 
     Raises:
         ValueError: If `channels` or `eps` is not positive, or `momentum` is out of range.
-        TypeError: If `channels` is not an int, or `dtype` is no float dtype.
+        TypeError: If `channels` is not an int, `eps` or `momentum` no number, or `dtype` no float dtype.
     """
 
     running_mean: npt.NDArray[Any]
@@ -322,8 +323,12 @@ class BatchNorm2D(Layer):
         affine: bool = True,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        if np.dtype(dtype).kind != "f":
-            raise TypeError(f"BatchNorm2D needs a float dtype, found {np.dtype(dtype)}")
+        found = zeros(0, dtype).dtype
+        if found.kind != "f":
+            raise TypeError(f"BatchNorm2D needs a float dtype, found {found}")
+        for name, value in (("eps", eps), ("momentum", momentum)):
+            if not isinstance(value, Real):
+                raise TypeError(f"{name} must be a number, found {value!r}")
         if not 0.0 < eps < math.inf:
             raise ValueError(f"eps must be a positive number, found {eps}")
         if not 0.0 <= momentum <= 1.0:

@@ -5,8 +5,8 @@ __all__ = ['PRIMITIVES', 'Primitive', 'Recorder', 'set_recorder', 'get_recorder'
            'full', 'eye', 'arange', 'linspace', 'zeros_like', 'ones_like', 'rand', 'randn', 'concatenate', 'stack',
            'where']
 
-# %% #b82b571ff813
-from collections.abc import Callable, Iterator, Mapping, Sequence
+# %% #deb93332ce54
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol, cast
@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-# %% #2469a0e5840c
+# %% #39c34dfcd15f
 _Array = npt.NDArray[Any]
 _Shape = tuple[int, ...]
 _Axes = int | Sequence[int] | None
@@ -30,7 +30,10 @@ _SCALAR_TYPES = (bool, int, float, np.bool_, np.integer, np.floating)
 
 def _checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     """Return `dtype` in native byte order, or raise TypeError if tensors cannot hold it."""
-    found = np.dtype(dtype)
+    try:
+        found = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"a dtype is expected, such as np.float32, found {dtype!r}") from None
     if found.char not in _DTYPE_CHARACTERS:
         raise TypeError(f"a tensor holds bool, int or float16/32/64 numbers, found dtype {found}")
     return found if found.isnative else found.newbyteorder("=")
@@ -651,7 +654,14 @@ def _erf_forward(array: _Array) -> _Array:
         result[block] = _erf_block(flat[block].astype(np.float64))
     return result.reshape(array.shape)
 
-# %% #079614a4121b
+# %% #9a7d32716850
+def _number(name: str, value: Any) -> Any:
+    """Return `value` if it is a Python or NumPy number; otherwise raise."""
+    if not isinstance(value, _SCALAR_TYPES):
+        raise TypeError(f"{name} must be a number, found {value!r}")
+    return value
+
+
 def _clip_forward(array: _Array, low: float | None, high: float | None) -> Any:
     kind = array.dtype.type
     if low is not None:
@@ -715,8 +725,9 @@ class _Functions(_Arithmetic):
 
         Raises:
             ValueError: If both limits are None, one is NaN, or low exceeds high.
+            TypeError: If a limit is not a number.
         """
-        limits = [limit for limit in (low, high) if limit is not None]
+        limits = [_number("clip's limit", limit) for limit in (low, high) if limit is not None]
         if not limits or not limits[0] <= limits[-1]:
             raise ValueError(f"clip expects low <= high, at least one a number, found {low} and {high}")
         source: _Storage = self
@@ -924,7 +935,7 @@ _TRANSPOSE = Primitive("transpose", _transpose_forward)
 _RESHAPE = Primitive("reshape", _reshape_forward)
 _BROADCAST_TO = Primitive("broadcast_to", _broadcast_to_forward)
 
-# %% #9612c3a8c915
+# %% #102935d9a906
 def _pad_forward(array: _Array, widths: tuple[tuple[int, int], ...], value: float) -> _Array:
     sides = list(zip(array.shape, widths, strict=True))
     result = np.full([before + length + after for length, (before, after) in sides], value, array.dtype)
@@ -1063,12 +1074,15 @@ class _Shaping(_Reductions):
             ValueError: If there is not one pair of non-negative ints per axis.
             TypeError: If a width is not an int, or the value does not fit the dtype.
         """
-        pairs = tuple(tuple(_length(width) for width in pair) for pair in widths)
+        given = widths if isinstance(widths, Sequence) else ()
+        if not all(isinstance(pair, Sequence) for pair in given):
+            raise ValueError(f"pad expects pairs (before, after), one per axis, found {widths!r}")
+        pairs = tuple(tuple(_length(width) for width in pair) for pair in given)
         if len(pairs) != self._data.ndim or any(len(pair) != 2 for pair in pairs):
             raise ValueError(
-                f"pad expects {self._data.ndim} pairs (before, after), one per axis, found {widths}"
+                f"pad expects {self._data.ndim} pairs (before, after), one per axis, found {widths!r}"
             )
-        _check_storable(_scalar_dtype(value, self._data.dtype), self._data.dtype)
+        _check_storable(_scalar_dtype(_number("pad's value", value), self._data.dtype), self._data.dtype)
         return apply(_PAD, self, widths=pairs, value=value)
 
     def windows(
@@ -1181,7 +1195,7 @@ class Tensor(_Indexing):
 
     __slots__ = ("__weakref__",)
 
-# %% #44e8f77ec38a
+# %% #0fbcf7778215
 def tensor(data: object, dtype: _DTypeLike = None, requires_grad: bool = False) -> Tensor:
     """Make a tensor from data; the same as `Tensor(data, dtype, requires_grad)`."""
     return Tensor(data, dtype, requires_grad)
@@ -1194,18 +1208,23 @@ def _made(array: _Array, requires_grad: bool) -> Tensor:
     return result
 
 
+def _check_finite(name: str, value: object) -> None:
+    if not np.isfinite(_number(f"{name}'s argument", value)):
+        raise ValueError(f"{name} expects finite numbers, found {value}")
+
+
 def zeros(
     shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, requires_grad: bool = False
 ) -> Tensor:
     """Make a tensor of zeros."""
-    return _made(np.zeros(_shape_of(shape), dtype), requires_grad)
+    return _made(np.zeros(_shape_of(shape), _checked_dtype(dtype)), requires_grad)
 
 
 def ones(
     shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, requires_grad: bool = False
 ) -> Tensor:
     """Make a tensor of ones."""
-    return _made(np.ones(_shape_of(shape), dtype), requires_grad)
+    return _made(np.ones(_shape_of(shape), _checked_dtype(dtype)), requires_grad)
 
 
 def full(
@@ -1220,7 +1239,10 @@ def full(
 
 def eye(rows: int, columns: int | None = None, dtype: npt.DTypeLike = np.float32) -> Tensor:
     """Make a matrix with ones on the diagonal and zeros elsewhere (square if `columns` is not given)."""
-    return _made(np.eye(_length(rows), None if columns is None else _length(columns), dtype=dtype), False)
+    return _made(
+        np.eye(_length(rows), None if columns is None else _length(columns), dtype=_checked_dtype(dtype)),
+        False,
+    )
 
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: _DTypeLike = None) -> Tensor:
@@ -1233,8 +1255,11 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: _DTy
         dtype: By default int64 if all three are ints, else float32.
 
     Raises:
-        ValueError: If `step` is 0.
+        ValueError: If `step` is 0, or a number is NaN or infinite.
+        TypeError: If something is not a number.
     """
+    for number in (start, 0 if stop is None else stop, step):
+        _check_finite("arange", number)
     if step == 0:
         raise ValueError("arange expects a step other than 0")
     first, last = (0, start) if stop is None else (start, stop)
@@ -1245,16 +1270,25 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: _DTy
 
 def linspace(start: float, stop: float, count: int, dtype: npt.DTypeLike = np.float32) -> Tensor:
     """Make `count` evenly spaced numbers from `start` to `stop`, both included."""
+    _check_finite("linspace", start)
+    _check_finite("linspace", stop)
     return _made(np.linspace(start, stop, _length(count)).astype(_checked_dtype(dtype)), False)
+
+
+def _check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} expects a Tensor, found {type(value).__name__}")
 
 
 def zeros_like(other: Tensor, dtype: _DTypeLike = None) -> Tensor:
     """Make a tensor of zeros with the shape, and by default the dtype, of another."""
+    _check_tensor("zeros_like", other)
     return zeros(other.shape, other.dtype if dtype is None else dtype)
 
 
 def ones_like(other: Tensor, dtype: _DTypeLike = None) -> Tensor:
     """Make a tensor of ones with the shape, and by default the dtype, of another."""
+    _check_tensor("ones_like", other)
     return ones(other.shape, other.dtype if dtype is None else dtype)
 
 
@@ -1299,7 +1333,7 @@ def _random_dtypes(dtype: npt.DTypeLike) -> tuple[Any, np.dtype[Any]]:
         raise TypeError(f"random numbers are floats, found dtype {wanted}")
     return (_FLOAT32 if wanted == _FLOAT16 else wanted), wanted
 
-# %% #62362ae9a90f
+# %% #82825985e087
 def _concatenate_forward(*arrays: _Array, axis: int) -> Any:
     return np.concatenate(arrays, axis=axis)
 
@@ -1315,6 +1349,8 @@ _WHERE = Primitive("where", np.where)
 
 def _same_dtype(tensors: Sequence[Tensor], name: str) -> list[_Storage]:
     """Bring the tensors of a list to one dtype."""
+    if not isinstance(tensors, Iterable):
+        raise TypeError(f"{name} expects a sequence of tensors, found {type(tensors).__name__}")
     parts = list(tensors)
     for part in parts:
         if not isinstance(part, Tensor):

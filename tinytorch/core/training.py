@@ -4,13 +4,14 @@
 __all__ = ['MSELoss', 'CrossEntropyLoss', 'BCEWithLogits', 'accuracy', 'mean_absolute_error', 'confusion_matrix', 'EarlyStopping',
            'Trainer', 'save_checkpoint', 'load_checkpoint']
 
-# %% #eaed0b6f078a
+# %% #f595c9d475dd
 import json
 import math
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from .layers import Layer
 from .optimizers import Optimizer, Schedule, clip_gradients
 from .tensor import Tensor
 
-# %% #2379b7c2b1c6
+# %% #55d128b6bf37
 _Array = npt.NDArray[Any]
 _Reduction = Literal["mean", "sum", "none"]
 _REDUCTIONS = ("mean", "sum", "none")
@@ -48,6 +49,23 @@ def _check_floats(name: str, what: str, x: object) -> None:
         raise TypeError(f"{name} expects {what} of a float dtype, found {x.dtype}")
     if x.size == 0:
         raise ValueError(f"{name} expects at least one example, found {what} of shape {x.shape}")
+    _check_no_nan(name, what, x)
+
+
+def _check_no_nan(name: str, what: str, x: Tensor) -> None:
+    """Raise a ValueError if NaN stands among the numbers: every sum with it would be NaN, too."""
+    missing = np.isnan(x.data)
+    if missing.any():
+        raise ValueError(
+            f"{name} expects {what} without NaN, found {missing.sum()} among {x.size}: look for NaN in the "
+            "data, or try a smaller learning rate or clipping"
+        )
+
+
+def _check_number(name: str, value: object) -> None:
+    """Raise a TypeError unless `value` is a number."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, found {value!r}")
 
 
 def _check_targets(name: str, predictions: Tensor, targets: object) -> None:
@@ -89,14 +107,15 @@ class MSELoss:
 
         Raises:
             TypeError: If an argument is no tensor, or the predictions are no floats.
-            ValueError: If the shapes differ or are empty.
+            ValueError: If the shapes differ or are empty, or a number is NaN.
         """
         _check_floats("MSELoss", "predictions", predictions)
         _check_targets("MSELoss", predictions, targets)
+        _check_no_nan("MSELoss", "targets", targets)
         difference = predictions - targets
         return _reduced(difference * difference, self.reduction)
 
-# %% #3761a3d683a0
+# %% #eae61309ba85
 def _checked_labels(name: str, labels: object, shape: tuple[int, ...], classes: int) -> _Array:
     """Return the labels' array after checking dtype, shape and range."""
     if not isinstance(labels, Tensor):
@@ -131,6 +150,7 @@ class CrossEntropyLoss:
 
     def __post_init__(self) -> None:
         _check_reduction(self.reduction)
+        _check_number("label_smoothing", self.label_smoothing)
         if not 0.0 <= self.label_smoothing < 1.0:
             raise ValueError(f"label_smoothing must be at least 0 and below 1, found {self.label_smoothing}")
 
@@ -146,7 +166,7 @@ class CrossEntropyLoss:
 
         Raises:
             TypeError: If an argument is no tensor, logits are no floats, or labels no integers.
-            ValueError: If shapes do not fit, there are no examples, or a label is out of range.
+            ValueError: If shapes do not fit, there are no examples, a logit is NaN, or a label is unknown.
         """
         _check_floats("CrossEntropyLoss", "logits", logits)
         if logits.ndim == 0:
@@ -162,7 +182,7 @@ class CrossEntropyLoss:
             losses = losses * (1.0 - self.label_smoothing) + spread * self.label_smoothing
         return _reduced(losses.reshape(*labels.shape) if labels.ndim != 1 else losses, self.reduction)
 
-# %% #a315dc9981b3
+# %% #7ad0b99dae2e
 @dataclass(frozen=True)
 class BCEWithLogits:
     """The binary cross-entropy, computed from logits (Bishop, 2006, section 4.3.2).
@@ -191,7 +211,7 @@ class BCEWithLogits:
 
         Raises:
             TypeError: If an argument is no tensor, or the logits are no floats.
-            ValueError: If the shapes differ or are empty, or a target is not from 0 to 1.
+            ValueError: If the shapes differ or are empty, a logit is NaN, or a target is not from 0 to 1.
         """
         _check_floats("BCEWithLogits", "logits", logits)
         _check_targets("BCEWithLogits", logits, targets)
@@ -202,7 +222,7 @@ class BCEWithLogits:
         losses = logits.maximum(0.0) - logits * truth + ((-logits.abs()).exp() + 1.0).log()
         return _reduced(losses, self.reduction)
 
-# %% #c81868305019
+# %% #49e6a4df1254
 def _predicted_classes(
     name: str, predictions: object, labels: object, classes: int | None
 ) -> tuple[Any, Any]:
@@ -253,10 +273,11 @@ def mean_absolute_error(predictions: Tensor, targets: Tensor) -> float:
 
     Raises:
         TypeError: If an argument is no tensor, or the predictions are no floats.
-        ValueError: If the shapes differ or are empty.
+        ValueError: If the shapes differ or are empty, or a number is NaN.
     """
     _check_floats("mean_absolute_error", "predictions", predictions)
     _check_targets("mean_absolute_error", predictions, targets)
+    _check_no_nan("mean_absolute_error", "targets", targets)
     return float(np.mean(np.abs(predictions.data.astype(np.float64) - targets.data)))
 
 
@@ -272,16 +293,18 @@ def confusion_matrix(predictions: Tensor, labels: Tensor, classes: int) -> npt.N
         Counts of shape (classes, classes): row = the right class, column = the predicted one.
 
     Raises:
-        TypeError: As `accuracy`.
+        TypeError: As `accuracy`; also if `classes` is no int.
         ValueError: As `accuracy`; also if `classes` is below 1.
     """
+    if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)):
+        raise TypeError(f"classes is an int, found {classes!r}")
     if classes < 1:
         raise ValueError(f"confusion_matrix expects at least one class, found {classes}")
     found, truth = _predicted_classes("confusion_matrix", predictions, labels, classes)
     pairs = truth.astype(np.int64) * classes + found.astype(np.int64)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
-# %% #2a2dde3cf594
+# %% #971a9bd736f3
 class EarlyStopping:
     """Notes the best epoch and says when there was none better for a while (Prechelt, 1998).
 
@@ -297,7 +320,7 @@ class EarlyStopping:
 
     Raises:
         ValueError: If an argument is out of range.
-        TypeError: If `patience` is no int.
+        TypeError: If `patience` is no int or `min_delta` no number.
     """
 
     def __init__(self, patience: int, min_delta: float = 0.0) -> None:
@@ -305,6 +328,7 @@ class EarlyStopping:
             raise TypeError(f"patience is a number of epochs, found {patience!r}")
         if patience < 1:
             raise ValueError(f"patience must be at least 1, found {patience}")
+        _check_number("min_delta", min_delta)
         if not 0.0 <= min_delta < math.inf:
             raise ValueError(f"min_delta must be finite and at least 0, found {min_delta}")
         self.patience = int(patience)
@@ -323,7 +347,7 @@ class EarlyStopping:
             self.waited += 1
         return self.waited >= self.patience
 
-# %% #13259c03b0b1
+# %% #52af394537f6
 _LossFunction = Callable[[Tensor, Tensor], Tensor]
 _Metric = Callable[[Tensor, Tensor], float]
 
@@ -348,7 +372,7 @@ class Trainer:
         stopped: Whether early stopping has ended the training and put back the best weights.
 
     Raises:
-        TypeError: If the model is no Layer or the optimizer no Optimizer.
+        TypeError: If the model is no Layer, the optimizer no Optimizer, or what is to be called no function.
         ValueError: If optimizer or schedule belong to something else, or `schedule_every` is unknown.
     """
 
@@ -365,6 +389,9 @@ class Trainer:
         callbacks: "Sequence[Callable[[Trainer], bool | None]]" = (),
     ) -> None:
         _check_parts(model, optimizer, schedule, schedule_every)
+        _check_functions(loss, metrics, callbacks)
+        if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
+            raise TypeError(f"early_stopping is an EarlyStopping, found {type(early_stopping).__name__}")
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
@@ -396,8 +423,14 @@ class Trainer:
         Raises:
             ValueError: If a loss is not finite, batches are no pairs, `epochs` is below 1, early stopping
                 lacks validation data, or a resumed training gets a loader with another random order.
+            TypeError: If a loader is no DataLoader, or `epochs` no int.
             RuntimeError: If early stopping has ended the training before.
         """
+        _check_loader(loader)
+        if validation is not None:
+            _check_loader(validation)
+        if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)):
+            raise TypeError(f"epochs is an int, found {epochs!r}")
         if epochs < 1:
             raise ValueError(f"epochs must be at least 1, found {epochs}")
         if self.early_stopping is not None and validation is None:
@@ -420,8 +453,10 @@ class Trainer:
             The loss and the metrics by name.
 
         Raises:
-            ValueError: If batches are no pairs.
+            ValueError: If batches are no pairs, or as the loss and the metrics.
+            TypeError: If `loader` is no DataLoader.
         """
+        _check_loader(loader)
         modes = [(layer, layer.training) for _, layer in self.model.named_layers()]
         epoch = loader.epoch
         means = _Means()
@@ -464,7 +499,7 @@ class Trainer:
         means = _Means()
         for number, (inputs, targets) in enumerate(_pairs(loader)):
             predictions = self.model(inputs)
-            loss = self.loss(predictions, targets)
+            loss = self._loss_of(number, predictions, targets)
             value = float(loss.item())
             if not math.isfinite(value):
                 raise ValueError(
@@ -481,6 +516,17 @@ class Trainer:
                 self.schedule.step()
             means.add(len(targets), value, self._measured(predictions, targets))
         return means.result()
+
+    def _loss_of(self, number: int, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Compute the loss of a training batch; an error says which batch it was."""
+        try:
+            loss = self.loss(predictions, targets)
+        except ValueError as error:
+            error.add_note(f"This was in epoch {self.epoch}, batch {number}.")
+            raise
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"a loss function returns a Tensor, found {type(loss).__name__}")
+        return loss
 
     def _measured(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
         return {name: float(metric(predictions, targets)) for name, metric in self.metrics.items()}
@@ -519,6 +565,28 @@ def _check_parts(model: object, optimizer: object, schedule: object, schedule_ev
         raise ValueError(f"schedule_every is epoch or batch, found {schedule_every!r}")
 
 
+def _check_functions(loss: object, metrics: object, callbacks: object) -> None:
+    """Raise a TypeError unless what the trainer is to call can be called."""
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics is a mapping from names to functions, found {type(metrics).__name__}")
+    if not isinstance(callbacks, Sequence):
+        raise TypeError(f"callbacks is a sequence of functions, found {type(callbacks).__name__}")
+    named = {"loss": loss, **(metrics or {}), **{f"callback {i}": one for i, one in enumerate(callbacks)}}
+    for name, function in named.items():
+        if not callable(function) or isinstance(function, type):
+            raise TypeError(f"{name} must be a function or an object to call, found {function!r}")
+
+
+def _check_loader(loader: object) -> None:
+    if not isinstance(loader, DataLoader):
+        raise TypeError(f"a DataLoader is expected, found {type(loader).__name__}")
+
+
+def _check_trainer(trainer: object) -> None:
+    if not isinstance(trainer, Trainer):
+        raise TypeError(f"a Trainer is expected, found {type(trainer).__name__}")
+
+
 def _pairs(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the loader's batches, each checked to be a pair of inputs and targets."""
     for batch in loader:
@@ -545,7 +613,7 @@ class _Means:
         """Return the means over all examples, by name."""
         return {name: total / self._count for name, total in self._sums.items()}
 
-# %% #1a89a355b633
+# %% #e8eb889beed0
 _FORMAT = 1
 
 
@@ -558,7 +626,9 @@ def save_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
 
     Raises:
         OSError: If the file cannot be written.
+        TypeError: If `trainer` is no Trainer.
     """
+    _check_trainer(trainer)
     arrays, facts = _snapshot(trainer)
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
@@ -582,7 +652,9 @@ def load_checkpoint(path: str | os.PathLike[str], trainer: Trainer) -> None:
     Raises:
         ValueError: If the file is no checkpoint or does not fit; then the trainer is as it was.
         OSError: If the file cannot be read.
+        TypeError: If `trainer` is no Trainer.
     """
+    _check_trainer(trainer)
     arrays, facts = _read(path)
     before = _snapshot(trainer)
     try:

@@ -228,6 +228,8 @@ class EnvironmentFacts:
 
 def installed_version(distribution: str) -> str | None:
     """Return the version of an installed distribution from its metadata, or None if there is none."""
+    if not isinstance(distribution, str) or not distribution:
+        raise TypeError(f"a distribution is named by text that is not empty, found {distribution!r}")
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -388,7 +390,10 @@ def check_requirement(requirement: Requirement) -> RequirementVerdict:
 
     Raises:
         ValueError: If the requirement's own minimum is no version.
+        TypeError: If it is no Requirement.
     """
+    if not isinstance(requirement, Requirement):
+        raise TypeError(f"a Requirement is expected, found {type(requirement).__name__}")
     minimum = parse_version(requirement.minimum)
     found = _found_version(requirement)
     needed = f"version {requirement.minimum} or newer is needed"

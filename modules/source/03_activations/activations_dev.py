@@ -38,6 +38,7 @@
 #| export
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 from tinytorch.core.tensor import Tensor, where
@@ -105,6 +106,13 @@ def relu(x: Tensor) -> Tensor:
     return _checked_tensor("relu", x).maximum(0.0)
 
 
+def _check_slope(slope: object) -> None:
+    if not isinstance(slope, Real):
+        raise TypeError(f"negative_slope must be a number, found {slope!r}")
+    if not math.isfinite(slope):
+        raise ValueError(f"negative_slope must be a finite number, found {slope}")
+
+
 def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
     """Return x where it is positive and `negative_slope * x` elsewhere (Maas, Hannun & Ng, 2013).
 
@@ -116,11 +124,10 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
         A float tensor of the same shape. NaN stays NaN.
 
     Raises:
-        TypeError: If `x` is not a tensor.
+        TypeError: If `x` is not a tensor, or the slope not a number.
         ValueError: If the slope is not finite.
     """
-    if not math.isfinite(negative_slope):
-        raise ValueError(f"negative_slope must be a finite number, found {negative_slope}")
+    _check_slope(negative_slope)
     source = _checked_tensor("leaky_relu", x)
     return where(source > 0, source, source * float(negative_slope))
 
@@ -148,8 +155,7 @@ class LeakyReLU:
     negative_slope: float = 0.01
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.negative_slope):
-            raise ValueError(f"negative_slope must be a finite number, found {self.negative_slope}")
+        _check_slope(self.negative_slope)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply `leaky_relu` to a tensor of any shape."""

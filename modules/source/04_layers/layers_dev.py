@@ -35,6 +35,7 @@
 #| export
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -214,7 +215,7 @@ class Layer:
             ValueError: If the name is no identifier or is taken.
             TypeError: If the value is not a NumPy array.
         """
-        if not name.isidentifier() or hasattr(self, name):
+        if not isinstance(name, str) or not name.isidentifier() or hasattr(self, name):
             raise ValueError(f"a buffer needs a new attribute name, found {name!r}")
         if not isinstance(value, np.ndarray):
             raise TypeError(f"buffer {name!r} must be a NumPy array, found {type(value).__name__}")
@@ -258,7 +259,10 @@ class Layer:
         Raises:
             ValueError: If names or shapes disagree, or values are of a kind that does not convert (floats
                 for an integer buffer). The message lists every disagreement.
+            TypeError: If the state is not a mapping.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"a state is a mapping from names to arrays, found {type(state).__name__}")
         parameters = dict(self.named_parameters())
         buffers = {path: (layer, name) for path, layer, name in self._buffer_places()}
         expected = {name: parameter.data for name, parameter in parameters.items()}
@@ -385,6 +389,12 @@ assert pair(Tensor([1.0])).tolist() == [6.0]  # nothing was written
 
 # %%
 #| export
+def _check_number(name: str, value: object) -> None:
+    """Raise a TypeError unless `value` is a number."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, found {value!r}")
+
+
 def _checked_length(name: str, value: object) -> int:
     """Return `value` as an int if it is a positive whole number; otherwise raise."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -511,9 +521,11 @@ class Dropout(Layer):
 
     Raises:
         ValueError: If `p` is out of range.
+        TypeError: If it is not a number.
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | int | None = None) -> None:
+        _check_number("the probability p", p)
         if not 0.0 <= p < 1.0:
             raise ValueError(f"the probability p must be at least 0 and below 1, found {p}")
         self.p = float(p)
@@ -591,7 +603,7 @@ class LayerNorm(Layer):
 
     Raises:
         ValueError: If a length is not positive, there is none, or `eps` is not a positive number.
-        TypeError: If a length is not an int, or `dtype` is no float dtype.
+        TypeError: If a length is not an int, `eps` not a number, or `dtype` no float dtype.
     """
 
     def __init__(
@@ -604,6 +616,7 @@ class LayerNorm(Layer):
         lengths = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
         if not lengths:
             raise ValueError("normalized_shape must name at least one axis, found ()")
+        _check_number("eps", eps)
         if not 0.0 < eps < math.inf:
             raise ValueError(f"eps must be a positive number, found {eps}")
         self.normalized_shape = tuple(_checked_length("normalized_shape", length) for length in lengths)

@@ -44,6 +44,7 @@
 #| export
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -591,7 +592,7 @@ class BatchNorm2D(Layer):
 
     Raises:
         ValueError: If `channels` or `eps` is not positive, or `momentum` is out of range.
-        TypeError: If `channels` is not an int, or `dtype` is no float dtype.
+        TypeError: If `channels` is not an int, `eps` or `momentum` no number, or `dtype` no float dtype.
     """
 
     running_mean: npt.NDArray[Any]
@@ -605,8 +606,12 @@ class BatchNorm2D(Layer):
         affine: bool = True,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        if np.dtype(dtype).kind != "f":
-            raise TypeError(f"BatchNorm2D needs a float dtype, found {np.dtype(dtype)}")
+        found = zeros(0, dtype).dtype
+        if found.kind != "f":
+            raise TypeError(f"BatchNorm2D needs a float dtype, found {found}")
+        for name, value in (("eps", eps), ("momentum", momentum)):
+            if not isinstance(value, Real):
+                raise TypeError(f"{name} must be a number, found {value!r}")
         if not 0.0 < eps < math.inf:
             raise ValueError(f"eps must be a positive number, found {eps}")
         if not 0.0 <= momentum <= 1.0:

@@ -86,8 +86,10 @@ def collate(examples: Sequence[Any]) -> Any:
 
     Raises:
         ValueError: If there are no examples, or their structures or shapes differ.
-        TypeError: If a leaf is not a number, an array or a tensor.
+        TypeError: If a leaf is not a number, an array or a tensor, or the examples are no sequence.
     """
+    if not isinstance(examples, Sequence):
+        raise TypeError(f"collate expects a sequence of examples, found {type(examples).__name__}")
     if not examples:
         raise ValueError("collate expects at least one example, found none")
     first = examples[0]
@@ -184,6 +186,13 @@ class Dataset(ABC):
     def batch(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Any:
         """Return the examples at the given indices as one batch; see `collate`."""
         return collate([self[int(index)] for index in indices])
+
+
+def _check_dataset(name: str, dataset: object) -> None:
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"{name} expects a Dataset, found {type(dataset).__name__}: wrap tensors in TensorDataset(...)"
+        )
 
 
 class TensorDataset(Dataset):
@@ -318,11 +327,12 @@ class Subset(Dataset):
 
     Raises:
         ValueError: If there are no indices.
-        TypeError: If the indices are not ints.
+        TypeError: If the indices are not ints, or `dataset` is not a Dataset.
         IndexError: If an index lies outside of the dataset.
     """
 
     def __init__(self, dataset: Dataset, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> None:
+        _check_dataset("Subset", dataset)
         self.dataset = dataset
         self.indices = _checked_indices(indices, len(dataset))
 
@@ -353,8 +363,9 @@ def random_split(
 
     Raises:
         ValueError: If the sizes do not add up, or a part would be empty.
-        TypeError: If a size is not a number.
+        TypeError: If a size is not a number, or `dataset` is not a Dataset.
     """
+    _check_dataset("random_split", dataset)
     sizes = _part_sizes(parts, len(dataset))
     order = np.random.default_rng(rng).permutation(len(dataset))
     ends = np.cumsum(sizes)
@@ -363,6 +374,8 @@ def random_split(
 
 def _part_sizes(parts: Sequence[float], total: int) -> list[int]:
     """Return the number of examples in each part of a dataset of `total` examples."""
+    if not isinstance(parts, Sequence):
+        raise TypeError(f"parts is a sequence of sizes, found {parts!r}")
     for part in parts:
         if isinstance(part, bool) or not isinstance(part, (int, float, np.integer, np.floating)):
             raise TypeError(f"the size of a part is an int or a fraction, found {part!r}")
@@ -454,7 +467,7 @@ class DataLoader:
 
     Raises:
         ValueError: If the dataset is empty, `batch_size` is below 1, or there would be no batch.
-        TypeError: If `dataset` is not a Dataset, or `batch_size` not an int.
+        TypeError: If `dataset` is not a Dataset, `batch_size` not an int, or `collate` no function.
     """
 
     def __init__(
@@ -466,11 +479,9 @@ class DataLoader:
         rng: np.random.Generator | int | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
-        if not isinstance(dataset, Dataset):
-            raise TypeError(
-                f"DataLoader expects a Dataset, found {type(dataset).__name__}: "
-                "wrap tensors in TensorDataset(...)"
-            )
+        _check_dataset("DataLoader", dataset)
+        if collate is not None and not callable(collate):
+            raise TypeError(f"collate must be a function, found {type(collate).__name__}")
         if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
             raise TypeError(f"batch_size is an int, found {batch_size!r}")
         if batch_size < 1:
@@ -617,10 +628,15 @@ class Normalizer:
         axis: The axes, as a tuple.
         mean: The means, with length 1 on the reduced axes; None before `fit`.
         scale: The standard deviations, of the same shape; 1 for constant features; None before `fit`.
+
+    Raises:
+        TypeError: If an axis is not an int, or there is none.
     """
 
     def __init__(self, axis: int | Sequence[int] = 0) -> None:
         self.axis = tuple(axis) if isinstance(axis, Sequence) else (axis,)
+        if not self.axis or any(isinstance(one, bool) or not isinstance(one, int) for one in self.axis):
+            raise TypeError(f"axis is an int or a sequence of ints, found {axis!r}")
         self.mean: Tensor | None = None
         self.scale: Tensor | None = None
 
@@ -640,10 +656,8 @@ class Normalizer:
         values = _checked_features("fit", x)
         if any(not -values.ndim <= axis < values.ndim for axis in self.axis):
             raise ValueError(f"axes {self.axis} do not exist in data of shape {values.shape}")
-        bad = values.size - int(np.isfinite(values).sum())
-        if bad or values.size == 0:
-            found = f"{bad} NaN or infinite of {values.size}" if bad else f"none, in shape {values.shape}"
-            raise ValueError(f"fit expects finite values, found {found}")
+        if values.size == 0:
+            raise ValueError(f"fit expects finite values, found none, in shape {values.shape}")
         dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
         wide = values.astype(np.float64)
         smallest = wide.min(axis=self.axis, keepdims=True)
@@ -660,9 +674,9 @@ class Normalizer:
         Raises:
             RuntimeError: If nothing was fitted yet.
             TypeError: If `x` is not a tensor.
-            ValueError: If `x` does not have the features that were fitted.
+            ValueError: If `x` does not have the features that were fitted, or holds NaN or infinite values.
         """
-        mean, scale = self._fitted(x)
+        mean, scale = self._fitted("transform", x)
         return (x - mean) / scale
 
     def fit_transform(self, x: Tensor) -> Tensor:
@@ -675,9 +689,9 @@ class Normalizer:
         Raises:
             RuntimeError: If nothing was fitted yet.
             TypeError: If `x` is not a tensor.
-            ValueError: If `x` does not have the features that were fitted.
+            ValueError: If `x` does not have the features that were fitted, or holds NaN or infinite values.
         """
-        mean, scale = self._fitted(x)
+        mean, scale = self._fitted("inverse", x)
         return x * scale + mean
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
@@ -696,19 +710,23 @@ class Normalizer:
         Raises:
             ValueError: If mean or scale is missing, their shapes differ, or a value makes no sense.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"a state is a mapping from names to arrays, found {type(state).__name__}")
         if set(state) != {"mean", "scale"}:
             raise ValueError(f"a state has the keys mean and scale, found {sorted(state)}")
         mean, scale = np.asarray(state["mean"]), np.asarray(state["scale"])
         if mean.shape != scale.shape:
             raise ValueError(f"mean and scale must have one shape, found {mean.shape} and {scale.shape}")
+        if mean.dtype.kind not in "iuf" or scale.dtype.kind not in "iuf":
+            raise TypeError(f"mean and scale are numbers, found dtypes {mean.dtype} and {scale.dtype}")
         if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
             raise ValueError(f"finite means and positive scales are expected, found {mean} and {scale}")
         self.mean, self.scale = Tensor(mean), Tensor(scale)
 
-    def _fitted(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _fitted(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.mean is None or self.scale is None:
             raise RuntimeError("this normalizer has no statistics yet: call fit(training data) first")
-        shape = _checked_features("transform", x).shape
+        shape = _checked_features(name, x).shape
         reduced = {axis % self.mean.ndim for axis in self.axis}
         fits = len(shape) == self.mean.ndim and all(
             place in reduced or length == self.mean.shape[place] for place, length in enumerate(shape)
@@ -720,9 +738,12 @@ class Normalizer:
 
 
 def _checked_features(name: str, x: object) -> npt.NDArray[Any]:
-    """Return the array of a tensor."""
+    """Return the array of a tensor of finite numbers."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} expects a Tensor, found {type(x).__name__}")
+    bad = x.size - int(np.isfinite(x.data).sum())
+    if bad:
+        raise ValueError(f"{name} expects finite values, found {bad} NaN or infinite of {x.size}")
     return x.data
 
 

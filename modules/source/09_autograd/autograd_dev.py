@@ -272,7 +272,12 @@ def register_gradient(primitive_name: str, rule: GradientRule, replace: bool = F
 
     Raises:
         ValueError: If there is a rule for the name already and `replace` is not set.
+        TypeError: If the name is no text or the rule no function.
     """
+    if not isinstance(primitive_name, str) or not callable(rule):
+        raise TypeError(
+            f"register_gradient expects a name and a function, found {primitive_name!r} and {rule!r}"
+        )
     if primitive_name in _rules and not replace:
         raise ValueError(f"primitive {primitive_name!r} has a gradient rule already: pass replace=True")
     _rules[primitive_name] = rule
@@ -871,7 +876,7 @@ def grad(
         TypeError: As `backward`.
         RuntimeError: As `backward`.
     """
-    wanted = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    wanted = _checked_inputs(inputs)
     seed = _seed(output, gradient)
     operations = [] if output.origin is None else _collect(output)[0]
     keep = {_key(tensor) for tensor in wanted if tensor.origin is not None or tensor.requires_grad}
@@ -888,6 +893,17 @@ def grad(
         for operation in operations:
             operation.free()
     return tuple(results)
+
+
+def _checked_inputs(inputs: object) -> tuple[Tensor, ...]:
+    """Return one tensor, or a sequence of them, as a tuple."""
+    found = (inputs,) if isinstance(inputs, Tensor) else inputs
+    if not isinstance(found, Sequence):
+        raise TypeError(f"a tensor or a sequence of tensors is expected, found {type(inputs).__name__}")
+    for position, tensor in enumerate(found):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"input {position}: a tensor is expected, found {type(tensor).__name__}")
+    return tuple(found)
 
 
 def _seed(tensor: Tensor, gradient: Tensor | _Array | float | None) -> _Array:
@@ -999,6 +1015,11 @@ del y
 _STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
 
 
+def _check_function(function: object) -> None:
+    if not callable(function):
+        raise TypeError(f"a function from tensors to a tensor is expected, found {type(function).__name__}")
+
+
 def _weights(output: Tensor) -> _Array:
     """Return the fixed random weights that make one number of a function's output."""
     return np.random.default_rng(0).uniform(0.5, 1.5, output.shape)
@@ -1021,13 +1042,14 @@ def numerical_gradient(
     Raises:
         TypeError: If an input is no float64 tensor.
     """
-    for position, tensor in enumerate(inputs):
-        if not isinstance(tensor, Tensor) or tensor.dtype != np.float64:
-            found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise TypeError(f"input {position}: a float64 tensor is expected, found {found}")
+    _check_function(function)
+    tensors = _checked_inputs(inputs)
+    for position, tensor in enumerate(tensors):
+        if tensor.dtype != np.float64:
+            raise TypeError(f"input {position}: a float64 tensor is expected, found {tensor.dtype}")
     results = []
     with no_grad():
-        for tensor in inputs:
+        for tensor in tensors:
             result = np.empty(tensor.shape)
             for place in np.ndindex(tensor.shape):
                 value = float(tensor.data[place])
@@ -1036,7 +1058,7 @@ def numerical_gradient(
                 try:
                     for side in (value + step, value - step):
                         tensor.data[place] = side
-                        sides.append(function(*inputs).numpy())
+                        sides.append(function(*tensors).numpy())
                 finally:
                     tensor.data[place] = value
                 difference = (sides[0] - sides[1]) / ((value + step) - (value - step))
@@ -1063,10 +1085,14 @@ def check_gradients(
         TypeError: If an input is no float64 tensor.
         ValueError: If an input is not marked `requires_grad` or the output does not depend on it.
     """
-    output = function(*inputs)
+    _check_function(function)
+    tensors = _checked_inputs(inputs)
+    output = function(*tensors)
+    if not isinstance(output, Tensor):
+        raise TypeError(f"the function must return a tensor, found {type(output).__name__}")
     weights = _weights(output)
-    expected = numerical_gradient(function, inputs, weights)
-    found = grad(output, inputs, weights)
+    expected = numerical_gradient(function, tensors, weights)
+    found = grad(output, tensors, weights)
     worst = 0.0
     for position, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
         error = np.abs(ours.data - theirs) / np.maximum(1.0, np.maximum(np.abs(ours.data), np.abs(theirs)))
