@@ -13,11 +13,14 @@ from tinytorch import (
     MLP,
     AvgPool2D,
     BatchNorm2D,
+    CharacterTransformer,
+    ClassifierConfig,
     Conv2D,
     Dropout,
     Embedding,
     FeedForward,
     Flatten,
+    ImageClassifier,
     Layer,
     LayerNorm,
     LeakyReLU,
@@ -34,6 +37,7 @@ from tinytorch import (
     Tanh,
     Tensor,
     TransformerBlock,
+    TransformerConfig,
     randn,
 )
 
@@ -56,8 +60,16 @@ LAYERS: dict[type, tuple[Callable[[int], Layer], tuple[int, ...]]] = {
     FeedForward: (lambda seed: FeedForward(8, 16, rng=seed), TEXTS),
     TransformerBlock: (lambda seed: TransformerBlock(8, 2, 16, rng=seed), TEXTS),
     Embedding: (lambda seed: Embedding(7, 8, rng=seed), (2, 3)),
+    CharacterTransformer: (
+        lambda seed: CharacterTransformer(TransformerConfig(7, 4, 8, 2, 1), rng=seed),
+        (2, 3),
+    ),
+    ImageClassifier: (lambda seed: ImageClassifier(ClassifierConfig(IMAGES[1:], 3), rng=seed), IMAGES),
 }
 """How each exported layer is made from a seed, and the shape of its input."""
+
+TAKE_TOKENS = (Embedding, CharacterTransformer)
+"""Layers whose input is made of integers, from 0 to 6 here."""
 
 ACTIVATIONS = [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), GELU(), GELU("tanh"), Softmax(), LogSoftmax()]
 
@@ -66,7 +78,7 @@ every_layer = pytest.mark.parametrize("kind", LAYERS, ids=lambda kind: kind.__na
 
 def an_input(kind: type) -> Tensor:
     shape = LAYERS[kind][1]
-    if kind is Embedding:
+    if kind in TAKE_TOKENS:
         return Tensor(np.random.default_rng(0).integers(0, 7, shape))
     return randn(shape, 0)
 
@@ -91,7 +103,7 @@ def test_every_exported_layer_is_among_those_tested_here() -> None:
 @every_layer
 def test_a_layer_keeps_float32_forward_and_backward(kind: type) -> None:
     layer, x = LAYERS[kind][0](0), an_input(kind)
-    x.requires_grad = kind is not Embedding
+    x.requires_grad = kind not in TAKE_TOKENS
     output = layer(x)
     assert output.dtype == np.float32
     floats = {array.dtype for array in layer.state_dict().values() if array.dtype.kind == "f"}
