@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,13 +29,44 @@ TEST_KINDS = {
 }
 """What `tito test` calls each kind of test, and the tasks that run it."""
 
+PACKAGE_ACTIONS = {
+    "validate": "take every module from its source into the package, with all its checks and tests",
+    "test": "run every test: of modules, between modules, of whole pipelines, of the package",
+    "build": "make the wheel, if everything has passed",
+    "verify": "install the wheel in a fresh environment and test it there, as students will meet it",
+}
+"""What `tito package` can do, each with a sentence; the tasks bear the same names but for `test`."""
+
+_INVALID_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
+
+_PACKAGE_TESTS = ("validate", "system", "validation")
+
+EXAMPLES = """\
+examples:
+  tito export NAME          export a module, check what came out, import it alone
+  tito test NAME            run the tests of a module
+  tito test integration     run the tests between modules
+  tito package validate     take everything that is sound into the package
+  tito package verify       make the wheel and try it in a fresh environment
+
+What has not changed is not run again. If something fails, read the first message: it names
+the file, the line and the cure. Everything that tito does is a doit task: `doit list` shows them.
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     """argparse ends with status 2, which doit uses for a task that failed."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}\n")
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}{_hint(message)}\n")
+
+
+def _hint(message: str) -> str:
+    """What argparse's message about a wrong choice lacks: the choice that was probably meant."""
+    found = _INVALID_CHOICE.search(message)
+    near = closest(found[1], re.findall(r"[\w-]+", found[2])) if found else None
+    return f"; did you mean '{near}'?" if near else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="tito",
         description="Take your modules from source to a package that is known to work.",
-        epilog="Everything that tito does is a doit task: `doit list` shows them all.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--course", metavar="FOLDER", help="the course's folder (default: the one you are in)"
@@ -71,7 +104,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME|unit|integration|system|validation",
         help="a module or a kind of test",
     )
+    _add_package(commands)
     return parser
+
+
+def _add_package(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """`tito package validate|test|build|verify`, each with what it does."""
+    package = commands.add_parser(
+        "package",
+        help="validate, test, build or verify the whole package",
+        description="Work on the package as a whole. Each action does first what it rests on.",
+    )
+    actions = package.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+    for action, sentence in PACKAGE_ACTIONS.items():
+        said = f"{sentence[:1].upper()}{sentence[1:]}."
+        actions.add_parser(action, help=sentence, description=said)
 
 
 def export_sentence() -> str:
@@ -112,6 +159,8 @@ def wanted_tasks(root: Path, options: argparse.Namespace) -> list[str]:
             raise CourseError("tito export wants the names of modules, or --all")
         names = options.module or modules
         return [f"import-check:{_known(name, modules)}" for name in names]
+    if options.command == "package":
+        return [options.action] if options.action != "test" else list(_PACKAGE_TESTS)
     choices = (*modules, *TEST_KINDS)
     return [_test_task(_known(name, choices), modules) for name in options.what]
 

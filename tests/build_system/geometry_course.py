@@ -217,7 +217,9 @@ class GeometryCourse:
             for stage, task in module.stages.items()
             if task.outcome in executed
         }
-        return stages | {file.file.task for file in self.report.test_files if file.task.outcome in executed}
+        files = {file.file.task for file in self.report.test_files if file.task.outcome in executed}
+        package = {stage.value for stage, task in self.report.package.items() if task.outcome in executed}
+        return stages | files | package
 
     def outcomes(self) -> dict[str, str]:
         return {name: module.outcome.value for name, module in self.report.modules.items()}

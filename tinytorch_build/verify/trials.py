@@ -138,6 +138,8 @@ class CloneTrial:
             raise NotApplicable("the course has no dodo.py")
         command: Command = [self._environment.python, "-m", "doit", "list"]
         finished = self.programs.run(command, self._root, seconds=_LIST_SECONDS)
+        if finished.output.rstrip().endswith("No module named doit"):
+            raise NotApplicable("what the clone installs does not bring doit")
         if not finished.succeeded:
             problem = Problem(
                 "clone-tasks",

@@ -95,9 +95,10 @@ def _in_sdist(path: Path, package: str) -> dict[str, str]:
 
 def _differences(archive: str, expected: Mapping[str, str], found: Mapping[str, str]) -> Iterator[Problem]:
     cure = "run `doit build` again; if it stays so, it is a fault of the build, please report it"
+    left_out = "the build backend leaves such files out; take it away from the included files"
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
-            yield Problem("wheel-contents", f"{archive} lacks {name}, which is published", cure=cure)
+            yield Problem("wheel-contents", f"{archive} lacks {name}, which is published", cure=left_out)
         elif name not in expected:
             yield Problem("wheel-contents", f"{archive} holds {name}, which is not published", cure=cure)
         elif expected[name] != found[name]:

@@ -50,6 +50,9 @@ def lay_out_project(folder: Path, manifest: Manifest, record: Record, published:
     readme = _read(manifest.root / package.readme) if package.readme else readme_of(package, record).encode()
     _write(folder / _readme_name(package), readme)
     _write(folder / "pyproject.toml", toml.dumps(project_table(package)).encode())
+    for boundary in (".git", ".hg"):
+        # hatchling looks for a .gitignore from here upwards, and puts it into the source archive; here it ends.
+        (folder / boundary).mkdir()
 
 
 def project_table(package: Package) -> Mapping[str, Any]:

@@ -1,0 +1,73 @@
+"""Fresh environments, and what is said where they cannot be made or filled."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinytorch_build.programs import Finished, Programs
+from tinytorch_build.verify.attempts import AttemptFailed
+from tinytorch_build.verify.environments import Installer, Pip, Uv, installer_for
+
+UV = shutil.which("uv", path=str(Path(sys.executable).parent))
+
+
+def installers() -> list[Installer]:
+    found: list[Installer] = [Pip(Programs())]
+    return [*found, Uv(Programs(), Path(UV))] if UV else found
+
+
+@pytest.mark.parametrize("installer", installers(), ids=lambda installer: installer.name)
+def test_without_a_network_it_says_so_and_ends(
+    installer: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = "http://127.0.0.1:9/simple"  # nobody listens there
+    for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"):
+        monkeypatch.setenv(name, closed)
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    environment = installer.create(tmp_path / "an environment")
+    with pytest.raises(AttemptFailed) as failure:
+        installer.install(environment, ["distribution-that-is-nowhere"], tmp_path)
+    (problem,) = failure.value.problems
+    assert problem.check == "no-network"
+    assert problem.message == (
+        f"distribution-that-is-nowhere could not be installed: {installer.name} reached no package index"
+    )
+    assert "run `doit verify` again where there is a network" in problem.cure
+
+
+@pytest.mark.parametrize("installer", installers(), ids=lambda installer: installer.name)
+def test_a_wheel_that_cannot_be_installed(installer: Installer, tmp_path: Path) -> None:
+    wheel = tmp_path / "geometry-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"no wheel")
+    environment = installer.create(tmp_path / "environment")
+    with pytest.raises(AttemptFailed) as failure:
+        installer.install(environment, [wheel], tmp_path)
+    assert failure.value.problems[0].check == "not-installable"
+    assert failure.value.problems[0].message.startswith(f"{wheel.name} could not be installed: ")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "environment").write_text("")
+    with pytest.raises(AttemptFailed, match="pip made no virtual environment"):
+        Pip(Programs()).create(tmp_path / "environment")
+
+
+def test_uv_is_taken_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert installer_for(Programs()).name == "pip"
+    (tmp_path / "uv").write_text("#!/bin/sh\n")
+    (tmp_path / "uv").chmod(0o755)
+    assert installer_for(Programs()).name == "uv"
+
+
+def test_how_a_program_ended() -> None:
+    assert Finished(0, "").how == "it ended with status 0"
+    assert Finished(-9, "").how == "it was ended by signal 9"
+    assert Finished(None, "").how == "it did not end in time"
