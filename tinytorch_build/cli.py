@@ -34,6 +34,7 @@ PACKAGE_ACTIONS = {
     "test": "run every test: of modules, between modules, of whole pipelines, of the package",
     "build": "make the wheel, if everything has passed",
     "verify": "install the wheel in a fresh environment and test it there, as students will meet it",
+    "report": "do all this, and write a page that shows what came of it: build/report/index.html",
 }
 """What `tito package` can do, each with a sentence; the tasks bear the same names but for `test`."""
 

@@ -51,7 +51,7 @@ def lay_out_project(folder: Path, manifest: Manifest, record: Record, published:
     _write(folder / _readme_name(package), readme)
     _write(folder / "pyproject.toml", toml.dumps(project_table(package)).encode())
     for boundary in (".git", ".hg"):
-        # hatchling looks for a .gitignore from here upwards, and puts it into the source archive; here it ends.
+        # hatchling puts a .gitignore into the source archive that it finds from here upwards; here it stops.
         (folder / boundary).mkdir()
 
 
