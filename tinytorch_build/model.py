@@ -31,6 +31,7 @@ class PackageStage(StrEnum):
     """The steps that the package takes as a whole, once its modules stand in it, in their order."""
 
     BOUNDARIES = "boundaries"
+    COMPATIBILITY = "compatibility"
     BUILD = "build"
     VERIFY = "verify"
 

@@ -211,9 +211,19 @@ _PACKAGE_TASKS: Mapping[PackageStage, tuple[str, tuple[str, ...]]] = {
         "Compare what the published modules import of each other with what they declare.",
         ("validate",),
     ),
+    PackageStage.COMPATIBILITY: (
+        "Compare the public names of the package with those of the last release.",
+        ("validate",),
+    ),
     PackageStage.BUILD: (
         "Make wheel and source archive of the package, if every test has passed.",
-        ("validate", PackageStage.BOUNDARIES, TestKind.SYSTEM, TestKind.VALIDATION),
+        (
+            "validate",
+            PackageStage.BOUNDARIES,
+            PackageStage.COMPATIBILITY,
+            TestKind.SYSTEM,
+            TestKind.VALIDATION,
+        ),
     ),
     PackageStage.VERIFY: (
         "Install the wheel in a fresh environment and test it there; install a fresh clone.",

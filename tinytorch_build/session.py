@@ -55,12 +55,14 @@ class Session:
         manifest: the course.
         plan: its tasks.
         checks: the course's own checks, from its `dodo.py`.
+        against: what the package is compared with: a tag, or the path of a wheel; empty for the last release.
         held: modules whose new version waits, each with the published modules that have not passed with it.
     """
 
     manifest: Manifest
     plan: Plan
     checks: Sequence[CustomCheck] = ()
+    against: str = ""
     _cells: dict[str, CellFacts] = field(default_factory=dict)
     _names: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     _closures: dict[str, str] = field(default_factory=dict)

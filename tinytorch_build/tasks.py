@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from doit import get_var
 from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
 from doit.exceptions import InvalidDodoFile
@@ -40,12 +41,13 @@ GROUPS = {
 """The groups of tasks that no goal of the plan stands for, each with a sentence for `doit list`."""
 
 
-def open_session(root: Path, checks: Sequence[CustomCheck] = ()) -> Session:
+def open_session(root: Path, checks: Sequence[CustomCheck] = (), against: str = "") -> Session:
     """The session of a course.
 
     Args:
         root: the course's root, the folder of `modules.toml`.
         checks: the course's own checks.
+        against: what to compare the package with: a tag, or the path of a wheel; empty for the last release.
 
     Raises:
         ManifestError: with everything that is wrong with the manifest.
@@ -55,7 +57,7 @@ def open_session(root: Path, checks: Sequence[CustomCheck] = ()) -> Session:
     except ManifestError as error:
         _report_manifest(root, error)
         raise
-    return Session(manifest, make_plan(manifest, find_test_files(manifest)), checks)
+    return Session(manifest, make_plan(manifest, find_test_files(manifest)), checks, against)
 
 
 def _report_manifest(root: Path, error: ManifestError) -> None:
@@ -88,7 +90,7 @@ def for_course(
     """
     root = Path(dodo_file).absolute().parent
     try:
-        session = open_session(root, checks)
+        session = open_session(root, checks, str(get_var("against", "")))
     except CourseError as error:
         raise InvalidDodoFile(str(error)) from None
 
@@ -141,6 +143,7 @@ def validate(
     tasks: Sequence[str] = ("validate",),
     *,
     checks: Sequence[CustomCheck] = (),
+    against: str = "",
     stream: TextIO | None = None,
 ) -> Report:
     """Run tasks of a course through doit and say what they came to.
@@ -149,6 +152,7 @@ def validate(
         course_root: the folder of `modules.toml`.
         tasks: names of doit tasks.
         checks: the course's own checks.
+        against: what to compare the package with: a tag, or the path of a wheel; empty for the last release.
         stream: where the run is shown; standard output by default.
 
     Returns:
@@ -158,7 +162,7 @@ def validate(
         ManifestError: with everything that is wrong with the manifest.
         CourseError: the run could not begin, because another one is under way or a task has no such name.
     """
-    session = open_session(Path(course_root).absolute(), checks)
+    session = open_session(Path(course_root).absolute(), checks, against)
     reporter = CourseReporter(stream or sys.stdout, {})
     namespace = {
         "DOIT_CONFIG": {**doit_config(session.layout), "reporter": reporter},

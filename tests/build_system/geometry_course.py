@@ -183,10 +183,10 @@ class GeometryCourse:
         assert old in text, f"{old!r} is not in {name}"
         self.put(name, text.replace(old, new, 1))
 
-    def run(self, *tasks: str) -> Report:
+    def run(self, *tasks: str, against: str = "") -> Report:
         """Run tasks in this process; what was shown is kept in `said`."""
         stream = io.StringIO()
-        self.report = validate(self.root, tasks or ("validate",), stream=stream)
+        self.report = validate(self.root, tasks or ("validate",), against=against, stream=stream)
         self.said = stream.getvalue()
         return self.report
 

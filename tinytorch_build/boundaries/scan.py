@@ -3,7 +3,7 @@
     python scan.py FOLDER PACKAGE RESULT
 
 It imports nothing of `tinytorch_build`, and nothing of the package: grimp only reads files. It is a process
-of its own because grimp finds a package by the search path, which the process that runs the build has to keep.
+of its own because grimp finds a package by the search path, and the one that runs the build has to keep its.
 """
 
 from __future__ import annotations

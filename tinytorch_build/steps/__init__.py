@@ -6,7 +6,7 @@ from tinytorch_build.model import PackageStage, Stage
 from tinytorch_build.plan import PlannedTask, task_name
 from tinytorch_build.session import Session
 from tinytorch_build.steps.base import ModuleStep, Step, StepResult, timed
-from tinytorch_build.steps.contracts import BoundariesStep
+from tinytorch_build.steps.contracts import BoundariesStep, CompatibilityStep
 from tinytorch_build.steps.exporting import ConvertStep, ExportStep, ImportCheckStep
 from tinytorch_build.steps.packaging import BuildStep
 from tinytorch_build.steps.publishing import PublishStep
@@ -24,6 +24,7 @@ _MODULE_STEPS: dict[Stage, type[ModuleStep]] = {
 
 _PACKAGE_STEPS: dict[PackageStage, type[Step]] = {
     PackageStage.BOUNDARIES: BoundariesStep,
+    PackageStage.COMPATIBILITY: CompatibilityStep,
     PackageStage.BUILD: BuildStep,
     PackageStage.VERIFY: VerifyStep,
 }
