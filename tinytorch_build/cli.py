@@ -40,6 +40,9 @@ PACKAGE_ACTIONS = {
 
 _INVALID_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
 
+_COMPARING = ("build", "verify", "report")
+"""The actions that hold the package to the names of an earlier release."""
+
 _PACKAGE_TESTS = ("validate", "system", "validation")
 
 EXAMPLES = """\
@@ -79,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CourseError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return USAGE_ERROR
-    return run_doit(root, tasks)
+    return run_doit(root, tasks, measure(getattr(options, "against", None)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,7 +122,13 @@ def _add_package(commands: argparse._SubParsersAction[_Parser]) -> None:
     actions = package.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
     for action, sentence in PACKAGE_ACTIONS.items():
         said = f"{sentence[:1].upper()}{sentence[1:]}."
-        actions.add_parser(action, help=sentence, description=said)
+        parser = actions.add_parser(action, help=sentence, description=said)
+        if action in _COMPARING:
+            parser.add_argument(
+                "--against",
+                metavar="TAG_OR_WHEEL",
+                help="the release whose names must still be there (default: the last version tag)",
+            )
 
 
 def export_sentence() -> str:
@@ -178,11 +187,25 @@ def _known(name: str, choices: Sequence[str]) -> str:
     raise CourseError(f"'{name}' is no module of this course{hint}")
 
 
-def run_doit(root: Path, tasks: Sequence[str]) -> int:
-    """Run tasks as `doit TASK…` in the course's folder would, by its own `dodo.py` if it has one."""
+def measure(against: str | None) -> list[str]:
+    """What doit is told of the release to compare with; a wheel goes by the folder that the user is in."""
+    if not against:
+        return []
+    return [f"against={Path(against).absolute() if Path(against).is_file() else against}"]
+
+
+def run_doit(root: Path, tasks: Sequence[str], variables: Sequence[str] = ()) -> int:
+    """Run tasks as `doit TASK…` in the course's folder would, by its own `dodo.py` if it has one.
+
+    Args:
+        root: the course's root.
+        tasks: names of doit tasks.
+        variables: of the form `name=value`; the course's tasks know `against`.
+    """
     dodo = root / "dodo.py"
     if dodo.is_file():
-        return int(DoitMain().run(["run", "--file", str(dodo), *tasks]))
-    config, task_course = for_course(str(dodo))
+        return int(DoitMain().run(["run", "--file", str(dodo), *tasks, *variables]))
+    said = dict(variable.split("=", 1) for variable in variables)
+    config, task_course = for_course(str(dodo), against=said.get("against", ""))
     loader = ModuleTaskLoader({"DOIT_CONFIG": config, "task_course": task_course})
     return int(DoitMain(loader).run(["run", *tasks]))

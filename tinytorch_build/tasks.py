@@ -74,7 +74,7 @@ def _report_manifest(root: Path, error: ManifestError) -> None:
 
 
 def for_course(
-    dodo_file: str, checks: Sequence[CustomCheck] = ()
+    dodo_file: str, checks: Sequence[CustomCheck] = (), against: str | None = None
 ) -> tuple[dict[str, Any], Callable[[], Iterator[dict[str, Any]]]]:
     """What a course's `dodo.py` needs, in two lines:
 
@@ -84,13 +84,16 @@ def for_course(
     Args:
         dodo_file: the path of the dodo file, which lies beside `modules.toml`.
         checks: the course's own checks: functions from `CustomCheckInput` to a list of problems.
+        against: what to compare the package with: a tag, or the path of a wheel; if left out, what the
+            command line says (`doit build against=v0.1.0`), else the last release.
 
     Raises:
         InvalidDodoFile: the manifest cannot be used; doit shows the message and ends with status 3.
     """
     root = Path(dodo_file).absolute().parent
     try:
-        session = open_session(root, checks, str(get_var("against", "")))
+        named = get_var("against") if against is None else against
+        session = open_session(root, checks, str(named or ""))
     except CourseError as error:
         raise InvalidDodoFile(str(error)) from None
 

@@ -76,7 +76,7 @@ def test_a_removed_name_blocks_until_the_version_says_so(course: GeometryCourse)
     course.edit("modules.toml", 'target = "colours"', 'target = "colours"\nversion = "0.2.0"')
     shown = compare(course)
     assert course.report.outcome is Outcome.PASSED, course.said
-    assert course.ran() == {"publish:colours"}
+    assert course.ran() == {"publish:colours", "compatibility"}
     assert [change["breaking"] for change in shown["changes"]] == [True, False]
     compare(course)
     assert outcome(course) is Outcome.UP_TO_DATE
@@ -161,6 +161,16 @@ def test_another_measure_can_be_named_on_the_command_line(course: GeometryCourse
     assert "The package cannot be compared with v0.3.0" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert course.doit("compatibility").returncode == 0
+
+    elsewhere = course.root / "lessons"
+    for dodo in (True, False):
+        if not dodo:
+            (course.root / "dodo.py").unlink()
+        done = course.tito("package", "build", "--against", "../old.whl", cwd=elsewhere)
+        assert done.returncode not in (0, 3)
+        assert "breaks what old.whl promised" in done.stdout
+    done = course.tito("package", "validate", "--against", "old.whl")
+    assert done.returncode == 3
 
 
 def test_validating_starts_no_git(
