@@ -3,6 +3,7 @@
 import itertools
 import math
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -257,7 +258,7 @@ class TestMeasurement:
         assert Measurement((1.0, 2.0)).median == 1.5
 
     def test_throughput_is_by_the_median(self) -> None:
-        found = Measurement((0.5, 0.5, 9.0))
+        found = Measurement((0.25, 0.5, 9.0))
         assert found.throughput(32) == 64.0
         assert found.throughput() == 2.0
         assert found.throughput(0) == 0.0
@@ -317,6 +318,10 @@ class TestTimer:
         found = Timer(rounds=6, round_seconds=1.0, clock=clock).compare(tasks).measurements
         assert found["slow"] == Measurement((2.0,) * 6, 1)
         assert found["fast"] == Measurement((0.25,) * 6, 4)
+
+    def test_level_and_seed_go_into_the_comparison(self, clock: HandMovedClock) -> None:
+        found = Timer(rounds=8, clock=clock).compare({"a": clock.task("a", 1.0)}, level=0.9, seed=5)
+        assert (found.level, found.seed, found.baseline) == (0.9, 5, "a")
 
     def test_a_clock_that_stands_still_is_noticed(self) -> None:
         with pytest.raises(ValueError, match="the clock did not move during 1048576 calls"):
@@ -724,6 +729,9 @@ class TestBytes:
         assert cost.bytes_moved == 4 * (9 + 16)
         assert cost.flops == 0
 
+    def test_a_slice_counts_what_is_read(self) -> None:
+        assert model_cost(lambda x: x[:2].exp(), tensor(100)).bytes_moved == 4 * (2 + 2)
+
     def test_a_broadcast_view_counts_what_is_stored(self) -> None:
         cost = model_cost(lambda x: x.broadcast_to((50, 4)).exp(), tensor(4))
         assert cost.bytes_moved == 4 * (4 + 200)
@@ -767,6 +775,20 @@ class TestBytes:
         )
         kept = np.ones(size)  # was there before
         assert measured_peak_bytes(lambda: kept.sum()) < 0.01 * size
+
+    def test_a_trace_that_runs_already_goes_on_and_what_it_saw_does_not_count(self) -> None:
+        tracemalloc.start()
+        try:
+            kept, gone = np.ones(1_000_000), np.ones(5_000_000)
+            del gone
+            found = measured_peak_bytes(lambda: np.zeros(100_000))
+            assert tracemalloc.is_tracing()
+        finally:
+            tracemalloc.stop()
+        assert found == pytest.approx(800_000, rel=0.05)
+        assert kept.any()
+        measured_peak_bytes(int)
+        assert not tracemalloc.is_tracing()
 
     def test_the_first_call_does_not_count(self) -> None:
         cache: list[Any] = []
