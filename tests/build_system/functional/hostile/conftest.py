@@ -1,0 +1,23 @@
+"""One course and one run for each file of this folder: its cases are modules of that course."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from tests.build_system.functional.hostile.yard import Yard
+
+
+@pytest.fixture(scope="module")
+def yard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    """The course after a run in which the cases of the file (`CASES`) have turned hostile."""
+    cases = request.module.CASES
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("hostile")
+        patch.setattr(tempfile, "tempdir", str(folder / "temporary"))
+        patch.setenv("API_TOKEN", "a secret of the person at the keyboard")
+        course = Yard.publish(folder, cases)
+        course.turn_hostile(cases)
+        yield course
