@@ -13,8 +13,9 @@ from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
 
 from tinytorch_build.errors import CourseError
-from tinytorch_build.layout import MANIFEST
+from tinytorch_build.layout import MANIFEST, Layout
 from tinytorch_build.manifest import load_manifest
+from tinytorch_build.run_lock import RunLock
 from tinytorch_build.suggest import closest
 from tinytorch_build.tasks import for_course
 
@@ -37,6 +38,14 @@ PACKAGE_ACTIONS = {
     "report": "do all this, and write a page that shows what came of it: build/report/index.html",
 }
 """What `tito package` can do, each with a sentence; the tasks bear the same names but for `test`."""
+
+NOTEBOOK_ACTIONS = {
+    "diff": "show what was edited in a notebook under build/notebooks",
+    "accept": "write the edit into the module's source, cell by cell",
+    "merge": "merge the edits of notebook and source, if both were edited",
+    "discard": "put the notebook aside and make it anew from the source",
+}
+"""What `tito notebook` can do, each with a sentence."""
 
 _INVALID_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
 
@@ -78,6 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         root = course_root(Path(options.course) if options.course else Path.cwd())
+        if options.command == "notebook":
+            print(handle_notebook(root, options.action, options.module))
+            return 0
         tasks = wanted_tasks(root, options)
     except CourseError as error:
         print(f"ERROR: {error}", file=sys.stderr)
@@ -109,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a module or a kind of test",
     )
     _add_package(commands)
+    _add_notebook(commands)
     return parser
 
 
@@ -129,6 +142,20 @@ def _add_package(commands: argparse._SubParsersAction[_Parser]) -> None:
                 metavar="TAG_OR_WHEEL",
                 help="the release whose names must still be there (default: the last version tag)",
             )
+
+
+def _add_notebook(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """`tito notebook diff|accept|merge|discard NAME`, each with what it does."""
+    notebook = commands.add_parser(
+        "notebook",
+        help="bring edits made in a notebook back into the source",
+        description="Work with a notebook under build/notebooks that you have edited. "
+        "The build never overwrites such a notebook: it stops, and you choose.",
+    )
+    actions = notebook.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+    for action, sentence in NOTEBOOK_ACTIONS.items():
+        said = f"{sentence[:1].upper()}{sentence[1:]}."
+        actions.add_parser(action, help=sentence, description=said).add_argument("module", metavar="NAME")
 
 
 def export_sentence() -> str:
@@ -173,6 +200,36 @@ def wanted_tasks(root: Path, options: argparse.Namespace) -> list[str]:
         return [options.action] if options.action != "test" else list(_PACKAGE_TESTS)
     choices = (*modules, *TEST_KINDS)
     return [_test_task(_known(name, choices), modules) for name in options.what]
+
+
+def handle_notebook(root: Path, action: str, name: str) -> str:
+    """Do something with an edited notebook, unless a run is under way that may be reading it.
+
+    Args:
+        root: the course's root.
+        action: one of `NOTEBOOK_ACTIONS`.
+        name: a module.
+
+    Returns:
+        what to tell the user.
+
+    Raises:
+        CourseError: it cannot be done; the message says why.
+    """
+    from tinytorch_build.notebooks import commands  # which imports jupytext
+
+    manifest = load_manifest(root / MANIFEST)
+    module = manifest[_known(name, tuple(manifest.by_name))]
+    layout = Layout.of(manifest)
+    if action == "diff":
+        return commands.show(layout, module) or f"the notebook of {name} holds no edit"
+    act = {"accept": commands.accept, "merge": commands.merge, "discard": commands.discard}[action]
+    lock = RunLock(layout.run_lock)
+    lock.acquire(f"tito notebook {action} {name}")
+    try:
+        return act(layout, module)
+    finally:
+        lock.release()
 
 
 def _test_task(name: str, modules: Sequence[str]) -> str:

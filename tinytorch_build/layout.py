@@ -125,6 +125,14 @@ class Layout:
     def notebook(self, module: CourseModule) -> Path:
         return self.notebooks / notebook_name(module.source)
 
+    def converted(self, module: CourseModule) -> Path:
+        """A copy of the source that the notebook was made from: what edits of both are merged upon."""
+        return self.build / "converted" / module.source
+
+    def merging(self, module: CourseModule) -> Path:
+        """Where a merge of source and notebook that needs a hand is laid out."""
+        return self.build / "merge" / module.source
+
     def staged(self, module: CourseModule) -> Path:
         return self.staging / self.package / f"{module.target.replace('.', '/')}.py"
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytorch_build.errors import CourseError
-from tinytorch_build.files import FileDigests, digest_of, sha256
+from tinytorch_build.files import ABSENT, FileDigests, digest_of, sha256
 from tinytorch_build.layout import Layout
 from tinytorch_build.literate import Document, SourceLines, read_document
 from tinytorch_build.model import CourseModule, Manifest, Problem
+from tinytorch_build.notebooks.cells import NoNotebook, read_cells
 from tinytorch_build.plan import Plan, visible_modules
 from tinytorch_build.programs import Programs
 from tinytorch_build.publish import Ledger, ObjectStore, Publisher, render_init
@@ -64,6 +65,7 @@ class Session:
     checks: Sequence[CustomCheck] = ()
     against: str = ""
     _cells: dict[str, CellFacts] = field(default_factory=dict)
+    _notebooks: dict[str, tuple[str, str]] = field(default_factory=dict)
     _names: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     _closures: dict[str, str] = field(default_factory=dict)
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -188,6 +190,19 @@ class Session:
     def found_cells(self, module: CourseModule, facts: CellFacts) -> None:
         """Remember what the convert task found, in this run or when it last ran."""
         self._cells[module.name] = facts
+
+    def notebook_digest(self, module: CourseModule) -> str:
+        """A digest of the cells of a module's notebook; of its bytes if it is none, or `ABSENT`."""
+        path = self.layout.notebook(module)
+        digest = self.digests.of(path)
+        known = self._notebooks.get(module.name)
+        if known is None or known[0] != digest:
+            try:
+                cells = ABSENT if digest == ABSENT else read_cells(path.read_bytes()).digest
+            except NoNotebook:
+                cells = digest
+            known = self._notebooks[module.name] = (digest, cells)
+        return known[1]
 
     def export_digest(self, module: CourseModule) -> str:
         """Hex SHA-256 of a module's staged file, or `ABSENT`."""

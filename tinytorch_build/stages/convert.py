@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, cast
 
@@ -38,6 +40,19 @@ def notebook_text(raw: bytes, source: str) -> str:
             # Otherwise jupytext takes the comment sign off lines such as `# copy the rows`.
             notebook = jupytext.reads(text, {"extension": extension, "comment_magics": False})
     return str(nbformat.writes(_canonical(cast("dict[str, Any]", notebook)), version=4)) + "\n"
+
+
+def marked(notebook: str, key: str, mark: Mapping[str, str]) -> str:
+    """A notebook with an entry in its metadata, where Jupyter leaves it alone; all else stays as it is.
+
+    Args:
+        notebook: its JSON text.
+        key: the name of the entry.
+        mark: what it holds.
+    """
+    data = json.loads(notebook)
+    data["metadata"] = {**data.get("metadata", {}), key: dict(mark)}
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"  # as Jupyter writes it
 
 
 def _canonical(notebook: dict[str, Any]) -> Any:

@@ -42,18 +42,21 @@ class ConvertStep(ModuleStep):
         return (self.session.layout.notebook(self.module),)
 
     def outputs(self) -> dict[str, str]:
-        return {"notebook": self.session.digests.of(self.session.layout.notebook(self.module))}
+        """The notebook's cells: whoever runs it and saves its outputs has changed nothing."""
+        return {"notebook": self.session.notebook_digest(self.module)}
 
     def run(self) -> StepResult:
         from tinytorch_build.checks.before_export import check_before_export
-        from tinytorch_build.stages.convert import notebook_text
+        from tinytorch_build.notebooks.making import make_notebook
 
         raw = self.session.layout.source(self.module).read_bytes()
         problems = check_before_export(self.session.manifest, self.module, raw)
         if errors(problems):
             return StepResult(tuple(problems))
-        notebook = notebook_text(raw, self.module.source)
-        write_atomically(self.session.layout.notebook(self.module), notebook.encode())
+        found, difference = make_notebook(self.session.layout, self.module, raw)
+        problems += found
+        if errors(problems):
+            return StepResult(tuple(problems), output=difference)
         facts = CellFacts.of(document_of(raw, self.module.source))
         self.session.found_cells(self.module, facts)
         return StepResult(tuple(problems), {"exported": facts.exported, "code": facts.code})
