@@ -414,6 +414,12 @@ class TestNormalizer:
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
+        (
+            lambda: DataLoader(numbered(3)).order("first"),
+            TypeError,
+            "an epoch is a number from 0, found 'first'",
+        ),
+        (lambda: DataLoader(numbered(3)).order(-1), ValueError, "an epoch is a number from 0, found -1"),
         (lambda: collate(None), TypeError, "collate expects a sequence of examples, found NoneType"),
         (
             lambda: collate(np.ones((2, 2))),

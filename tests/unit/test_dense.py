@@ -229,6 +229,11 @@ def test_mlp_refuses_what_makes_no_network() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
+        (
+            lambda: Sequential(double)["first"],
+            TypeError,
+            "a step is named by an int or a slice, found 'first'",
+        ),
         (lambda: MLP(3), TypeError, "sizes must be a sequence of widths, found 3"),
         (lambda: MLP([2, 2], initialise=None), TypeError, "initialise must be a function, found NoneType"),
         (lambda: MLP([2, 2], dropout="half"), TypeError, "the probability p must be a number, found 'half'"),

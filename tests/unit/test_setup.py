@@ -203,6 +203,11 @@ def test_the_report_counts_what_blocks() -> None:
             TypeError,
             "a distribution is named by text that is not empty, found ''",
         ),
+        (
+            lambda: check_environment(None),
+            TypeError,
+            "a collection of requirements is expected, found NoneType",
+        ),
         (lambda: check_requirement("numpy"), TypeError, "a Requirement is expected, found str"),
         (lambda: check_environment(["numpy"]), TypeError, "a Requirement is expected, found str"),
     ],

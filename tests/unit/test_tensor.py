@@ -862,6 +862,11 @@ class TestJoining:
         (lambda: zeros_like([1.0]), TypeError, "zeros_like expects a Tensor, found list"),
         (lambda: ones_like(None), TypeError, "ones_like expects a Tensor, found NoneType"),
         (lambda: concatenate(None), TypeError, "concatenate expects a sequence of tensors, found NoneType"),
+        (
+            lambda: ones((2, 3)).transpose(np.array([0, 0])),
+            ValueError,
+            "an axis is named twice in [0, 0]",
+        ),
         (lambda: stack(3), TypeError, "stack expects a sequence of tensors, found int"),
     ],
 )
@@ -870,3 +875,9 @@ def test_bad_input_is_answered_with_what_was_expected_and_found(
 ) -> None:
     with pytest.raises(error, match=re.escape(text)):
         call()
+
+
+def test_axes_may_come_as_an_array() -> None:
+    x = rand((2, 3, 4), 0)
+    np.testing.assert_array_equal(x.transpose(np.array([2, 0, 1])).numpy(), x.numpy().transpose(2, 0, 1))
+    assert x.transpose(None).shape == x.transpose().shape == (4, 3, 2)

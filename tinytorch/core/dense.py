@@ -15,7 +15,7 @@ import numpy as np
 from .tensor import Tensor
 from .layers import Dropout, Layer, Linear, Parameter
 
-# %% #acb018e3cf76
+# %% #0c841e16c9d9
 class Sequential(Layer):
     """A chain of steps: the output of each is the input of the next.
 
@@ -70,6 +70,8 @@ class Sequential(Layer):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return Sequential(*self._steps[index])
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+            raise TypeError(f"a step is named by an int or a slice, found {index!r}")
         try:
             return self._steps[index]
         except IndexError:

@@ -156,7 +156,7 @@ def environment_facts() -> EnvironmentFacts:
         virtual_environment=sys.prefix != sys.base_prefix,
     )
 
-# %% #ef09f744287f
+# %% #81cbbe7be005
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """Something that must be installed: Python itself or a distribution.
@@ -268,7 +268,13 @@ def check_environment(
 
     Returns:
         One verdict per requirement, in the same order.
+
+    Raises:
+        ValueError: If the minimum of a requirement is no version.
+        TypeError: If something is no requirement.
     """
+    if not isinstance(requirements, Iterable):
+        raise TypeError(f"a collection of requirements is expected, found {type(requirements).__name__}")
     return tuple(check_requirement(requirement) for requirement in requirements)
 
 # %% #bc5df378a7cc

@@ -935,7 +935,7 @@ _TRANSPOSE = Primitive("transpose", _transpose_forward)
 _RESHAPE = Primitive("reshape", _reshape_forward)
 _BROADCAST_TO = Primitive("broadcast_to", _broadcast_to_forward)
 
-# %% #102935d9a906
+# %% #77fce7a6dc90
 def _pad_forward(array: _Array, widths: tuple[tuple[int, int], ...], value: float) -> _Array:
     sides = list(zip(array.shape, widths, strict=True))
     result = np.full([before + length + after for length, (before, after) in sides], value, array.dtype)
@@ -994,9 +994,10 @@ class _Shaping(_Reductions):
             ValueError: If not every axis is named exactly once.
         """
         ndim = self._data.ndim
-        if not axes or axes == (None,):
+        given = axes[0] if len(axes) == 1 else axes
+        if given is None or len(axes) == 0:
             return apply(_TRANSPOSE, self, axes=tuple(range(ndim - 1, -1, -1)))
-        order = _normalised_axes(axes[0] if len(axes) == 1 and isinstance(axes[0], Sequence) else axes, ndim)
+        order = _normalised_axes(given.tolist() if isinstance(given, np.ndarray) else given, ndim)
         if order is None or len(order) != ndim:
             raise ValueError(f"transpose expects each of {ndim} axes once, found {axes}")
         return apply(_TRANSPOSE, self, axes=order)

@@ -421,7 +421,13 @@ def check_environment(
 
     Returns:
         One verdict per requirement, in the same order.
+
+    Raises:
+        ValueError: If the minimum of a requirement is no version.
+        TypeError: If something is no requirement.
     """
+    if not isinstance(requirements, Iterable):
+        raise TypeError(f"a collection of requirements is expected, found {type(requirements).__name__}")
     return tuple(check_requirement(requirement) for requirement in requirements)
 
 

@@ -1344,9 +1344,10 @@ class _Shaping(_Reductions):
             ValueError: If not every axis is named exactly once.
         """
         ndim = self._data.ndim
-        if not axes or axes == (None,):
+        given = axes[0] if len(axes) == 1 else axes
+        if given is None or len(axes) == 0:
             return apply(_TRANSPOSE, self, axes=tuple(range(ndim - 1, -1, -1)))
-        order = _normalised_axes(axes[0] if len(axes) == 1 and isinstance(axes[0], Sequence) else axes, ndim)
+        order = _normalised_axes(given.tolist() if isinstance(given, np.ndarray) else given, ndim)
         if order is None or len(order) != ndim:
             raise ValueError(f"transpose expects each of {ndim} axes once, found {axes}")
         return apply(_TRANSPOSE, self, axes=order)

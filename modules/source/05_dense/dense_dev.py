@@ -119,6 +119,8 @@ class Sequential(Layer):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return Sequential(*self._steps[index])
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+            raise TypeError(f"a step is named by an int or a slice, found {index!r}")
         try:
             return self._steps[index]
         except IndexError:

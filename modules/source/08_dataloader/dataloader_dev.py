@@ -507,7 +507,16 @@ class DataLoader:
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
-        """Return the indices of all examples in the order of an epoch, shape (examples,)."""
+        """Return the indices of all examples in the order of an epoch, shape (examples,).
+
+        Raises:
+            TypeError: If `epoch` is not an int.
+            ValueError: If it is below 0.
+        """
+        if isinstance(epoch, bool) or not isinstance(epoch, (int, np.integer)):
+            raise TypeError(f"an epoch is a number from 0, found {epoch!r}")
+        if epoch < 0:
+            raise ValueError(f"an epoch is a number from 0, found {epoch}")
         count = len(self.dataset)
         if not self.shuffle:
             return np.arange(count, dtype=np.int64)
