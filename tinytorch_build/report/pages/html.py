@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -22,6 +23,21 @@ def render(page: Page) -> str:
     and the one script that belong here.
     """
     style, script = _text("page.css"), _text("page.js")
+    html = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            page=page,
+            policy=Markup(content_policy(style, script)),
+            style=Markup(style),
+            script=Markup(script),
+        )
+    )
+    return html.lstrip()
+
+
+@cache  # it never changes, and to compile the templates takes most of the time
+def _environment() -> Environment:
     environment = Environment(
         loader=FunctionLoader(_text),
         autoescape=True,
@@ -29,16 +45,9 @@ def render(page: Page) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=True,
     )
     environment.globals.update(indices=_indices, shortened=_shortened, breakable=_breakable)
-    html = environment.get_template("page.html").render(
-        page=page,
-        policy=Markup(content_policy(style, script)),
-        style=Markup(style),
-        script=Markup(script),
-    )
-    return html.lstrip()
+    return environment
 
 
 def content_policy(style: str, script: str) -> str:

@@ -19,8 +19,8 @@ def junit_xml(package: str, report: Report, evidence: Evidence) -> bytes:
 
     Suites: one for each module, whose cases are its stages; one for each kind of inter-module tests, whose
     cases are the files; and `package`. What is blocked or was not run counts as skipped. The time of a case
-    is that of its last execution, also where it was up to date. What concerns the package as a whole is a case
-    of its own.
+    is that of its last execution, also where it was up to date. What concerns the package as a whole is a
+    case of its own.
 
     Args:
         package: the name of the course's package.
