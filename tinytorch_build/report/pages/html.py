@@ -14,6 +14,9 @@ from markupsafe import Markup
 from tinytorch_build.report.pages.page import Page, ShownModule
 from tinytorch_build.report.pages.visible import visible
 
+MOST_CHIPS = 40
+"""How many modules of a list are shown as buttons; the graph marks the others, too."""
+
 
 def render(page: Page) -> str:
     """The page as HTML 5, with its style and script in it.
@@ -46,7 +49,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(indices=_indices, shortened=_shortened, breakable=_breakable)
+    environment.globals.update(
+        indices=_indices, shortened=_shortened, breakable=_breakable, MOST_CHIPS=MOST_CHIPS
+    )
     return environment
 
 

@@ -192,6 +192,14 @@ class _Shown:
         self.report = report
         self.evidence = evidence
         self.closures = closures({module.name: module.depends_on for module in manifest.modules})
+        self.needed_by: dict[str, list[str]] = {module.name: [] for module in manifest.modules}
+        for name, needs in self.closures.items():
+            for need in needs:
+                self.needed_by[need].append(name)
+        self.blocks: dict[str, list[str]] = {module.name: [] for module in manifest.modules}
+        for name, module in report.modules.items():
+            for blamed in module.blocked_by:
+                self.blocks[blamed].append(name)
         self.details = package_task(report, "boundaries").details.get("modules", {})
         self.changes = package_task(report, "compatibility").details.get("changes", ())
 
@@ -246,17 +254,15 @@ class _Shown:
 
     def _relations(self, module: CourseModule) -> Relations:
         name, names = module.name, self.manifest.by_name
-        needed_by = tuple(other for other, it in names.items() if name in it.depends_on)
-        report = self.report.modules[name]
+        needed_by = tuple(other for other in self.needed_by[name] if name in names[other].depends_on)
+        direct, report = frozenset(needed_by), self.report.modules[name]
         return Relations(
             needs=module.depends_on,
             needs_through=tuple(need for need in self.closures[name] if need not in module.depends_on),
             needed_by=needed_by,
-            needed_through=tuple(
-                other for other in names if name in self.closures[other] and other not in needed_by
-            ),
+            needed_through=tuple(other for other in self.needed_by[name] if other not in direct),
             blocked_by=report.blocked_by,
-            blocks=tuple(other for other, it in self.report.modules.items() if name in it.blocked_by),
+            blocks=tuple(self.blocks[name]),
             waits_for=report.waits_for,
         )
 

@@ -245,3 +245,9 @@ def test_motion_is_for_those_who_like_it(browser: Browser, tmp_path: Path) -> No
     with opened(browser, tmp_path, ready(), reduced_motion="reduce") as page:
         style = "node => getComputedStyle(node).transitionDuration"
         assert node(page, "tensor").evaluate(style) == "0s"
+
+
+def test_on_a_phone_what_is_chosen_is_in_sight(browser: Browser, tmp_path: Path) -> None:
+    with opened(browser, tmp_path, ready(), size=PHONE) as page:
+        node(page, "tensor").click()
+        expect(panel(page, "h3")).to_be_in_viewport()

@@ -170,3 +170,14 @@ def test_of_very_many_problems_the_first_are_shown() -> None:
     page = make_page(MANIFEST, PLAN, replace(report, package={next(iter(report.package)): many}), EVIDENCE)
     (shown,) = page.package_tasks
     assert (len(shown.problems), shown.more) == (MOST_PROBLEMS, 300 - MOST_PROBLEMS)
+
+
+def test_of_very_many_neighbours_the_first_are_buttons_and_all_are_marked() -> None:
+    manifest = manifest_of({"root": [], **{f"m{index}": ["root"] for index in range(100)}})
+    plan = make_plan(manifest, ())
+    html = render(make_page(manifest, plan, assemble(manifest, plan, {}, ()), Evidence()))
+    assert "and 60 more" in html
+    marked = next(
+        attributes["data-below"] or "" for _, attributes in Parsed(html).tags if "data-below" in attributes
+    )
+    assert marked.split() == [str(index) for index in range(1, 101)]
