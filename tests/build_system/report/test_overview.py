@@ -33,6 +33,7 @@ def test_a_course_that_is_ready() -> None:
     assert "import everything: passed (16 modules)" in said(report)["Student usability"][1]
     assert said(report)["Package build"][1][0] == "Package build successful, all modules integrated"
     assert "made dist/demo-0.1.0.tar.gz" in said(report)["Package build"][1]
+    assert "names since v0.1.0: 1 added, 1 changed, 0 removed" in said(report)["Package build"][1]
     assert "dense declares and does not import: layers" in said(report)["Dependency graph"][1]
 
 
@@ -79,6 +80,17 @@ def test_a_failed_integration_test_is_named() -> None:
     state, lines = said(assemble(MANIFEST, PLAN, tasks, ()))["Integration results"]
     assert state is Outcome.FAILED
     assert problem.message in lines
+
+
+def test_a_broken_interface_blocks_the_build() -> None:
+    broken = Problem("api-removed", "`Tensor.flip` was removed", "src/01_tensor/tensor_dev.py", 40)
+    report = with_package(ready(), PackageStage.COMPATIBILITY, outcome=Outcome.FAILED, problems=(broken,))
+    report = with_package(report, PackageStage.BUILD, outcome=Outcome.BLOCKED, blocked_by=("compatibility",))
+    state, lines = said(report)["Package build"]
+    assert state is Outcome.FAILED
+    assert lines[0] == "Integration failed, blocking release"
+    assert any("`Tensor.flip` was removed" in line for line in lines)
+    assert "Package validation requires these tests to pass: compatibility" in lines
 
 
 def test_a_package_that_does_not_work_when_installed() -> None:

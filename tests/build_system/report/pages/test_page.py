@@ -89,6 +89,9 @@ def test_the_page_says_what_it_should() -> None:
     ready_text = " ".join(Parsed(html_of(ready())).text.split())
     for said in (
         "Ready for student testing",
+        "API since v0.1.0",
+        "changed, breaking",
+        "the parameter `bias` was removed",
         "dist/demo-0.1.0-py3-none-any.whl",
         "41,230 bytes",
         "installed by uv",
