@@ -105,7 +105,9 @@ def test_the_trained_heads_look_at_the_mirrored_place() -> None:
     with no_grad():
         x = model.position(model.embedding(Tensor(sequences(200, 2))))
         x = model.block.attention_norm(x)
-        query, key = attention._split(attention.query(x)), attention._split(attention.key(x))
+        query, key = (
+            part(x).reshape(200, LENGTH, 2, 16).swapaxes(1, 2) for part in (attention.query, attention.key)
+        )
         weights = attention_weights(query, key).numpy().mean(axis=0)  # (heads, T, T)
     mirrored = weights[:, np.arange(LENGTH), np.arange(LENGTH)[::-1]].max(axis=0)
     assert (mirrored > 2.0 / LENGTH).all()  # without training, each place gets 1 / 6

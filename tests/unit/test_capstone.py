@@ -405,6 +405,8 @@ class TestWriting:
             generate_text(model, vocabulary, "a", -1)
         with pytest.raises(TypeError, match="expects a CharacterTransformer, found Shift"):
             generate_text(Shift(), vocabulary, "a", 3)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="expects a CharacterVocabulary, found str"):
+            generate_text(model, "abcdefg", "a", 3)  # type: ignore[arg-type]
 
 
 def two_classes(count: int, seed: int) -> TensorDataset:

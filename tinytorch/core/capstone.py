@@ -385,7 +385,7 @@ def perplexity(model: Layer, windows: Dataset, batch_size: int = 64) -> float:
     mean = total / count
     return math.exp(mean) if mean < math.log(np.finfo(np.float64).max) else math.inf
 
-# %% #ca1a4ffee2e7
+# %% #7ef1cc500b97
 def next_token_probabilities(
     scores: npt.NDArray[np.floating[Any]], temperature: float = 1.0, top_k: int | None = None
 ) -> npt.NDArray[np.float64]:
@@ -451,6 +451,8 @@ def generate_text(
     """
     if not isinstance(model, CharacterTransformer):
         raise TypeError(f"generate_text expects a CharacterTransformer, found {type(model).__name__}")
+    if not isinstance(vocabulary, CharacterVocabulary):
+        raise TypeError(f"generate_text expects a CharacterVocabulary, found {type(vocabulary).__name__}")
     if len(vocabulary) != model.config.tokens:
         raise ValueError(
             f"generate_text: the model knows {model.config.tokens} characters, found a vocabulary of "

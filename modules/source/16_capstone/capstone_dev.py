@@ -670,6 +670,8 @@ def generate_text(
     """
     if not isinstance(model, CharacterTransformer):
         raise TypeError(f"generate_text expects a CharacterTransformer, found {type(model).__name__}")
+    if not isinstance(vocabulary, CharacterVocabulary):
+        raise TypeError(f"generate_text expects a CharacterVocabulary, found {type(vocabulary).__name__}")
     if len(vocabulary) != model.config.tokens:
         raise ValueError(
             f"generate_text: the model knows {model.config.tokens} characters, found a vocabulary of "
