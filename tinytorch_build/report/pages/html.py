@@ -81,8 +81,9 @@ def _indices(names: Iterable[str], modules: Mapping[str, ShownModule]) -> str:
 
 
 def _breakable(path: str) -> Markup:
-    """A path that may go on in the next line after each folder."""
-    return Markup("/<wbr>").join(visible(path).split("/"))
+    """A path that may go on in the next line after each folder and each word of a name."""
+    folders = (Markup("_<wbr>").join(folder.split("_")) for folder in visible(path).split("/"))
+    return Markup("/<wbr>").join(folders)
 
 
 def _shortened(text: str, length: int) -> str:
