@@ -17,6 +17,7 @@ CURES = {
     FailureKind.KILLED: "look at what native code or signals it uses; the log has its output",
     FailureKind.OUT_OF_MEMORY: "use less memory, or raise memory-mb of the module in modules.toml",
     FailureKind.TOO_MANY_PROCESSES: "start fewer processes",
+    FailureKind.TAMPERED: "leave it as it was; in a test, `monkeypatch` puts back what it replaced",
     FailureKind.NOT_DELIVERED: "see the log; code that tampers with processes or descriptors does this",
 }
 

@@ -57,7 +57,11 @@ def distrust_cached_tests() -> None:
     """Keep pytest from the bytecode beside the tests, which it takes for fresh if time and size agree."""
     import _pytest.assertion.rewrite as rewrite
 
-    nowhere = Path(tempfile.mkdtemp(prefix="rewritten-"))
     if not hasattr(rewrite, "get_cache_dir"):
         raise RuntimeError("this pytest keeps its rewritten tests in a way that the build does not know")
-    rewrite.get_cache_dir = lambda file_path: nowhere
+    rewrite.get_cache_dir = _empty_cache
+
+
+def _empty_cache(file_path: Path) -> Path:
+    """A folder that holds no bytecode; none is written, either."""
+    return Path(tempfile.gettempdir(), "rewritten")

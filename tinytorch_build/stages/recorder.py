@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import _pytest
 import pluggy
 import pytest
 
+from tinytorch_build.stages.body_watch import BodyWatch
 from tinytorch_build.stages.session_facts import (
     CollectedTest,
     CollectionIssue,
@@ -19,9 +22,24 @@ from tinytorch_build.stages.session_facts import (
     TestResult,
 )
 from tinytorch_build.workers import announce
-from tinytorch_build.workers.failures import frames_of, plain_text, raised_error
+from tinytorch_build.workers.failures import BUILD_FOLDER, frames_of, plain_text, raised_error
+
+RUNNING_HOOKS = (
+    "pytest_runtestloop",
+    "pytest_runtest_protocol",
+    "pytest_runtest_call",
+    "pytest_pyfunc_call",
+)
+"""Who implements one of these decides whether a test runs at all, and whether its failure is seen."""
 
 PYTEST_FOLDERS = tuple(str(Path(file).parent) + os.sep for file in (_pytest.__file__, pluggy.__file__))
+HYPOTHESIS = importlib.util.find_spec("_hypothesis_pytestplugin")
+TRUSTED = (
+    *PYTEST_FOLDERS,
+    BUILD_FOLDER,
+    *([HYPOTHESIS.origin] if HYPOTHESIS and HYPOTHESIS.origin else []),
+)
+"""Where implementations of these hooks may come from."""
 
 
 class Recorder:
@@ -36,6 +54,7 @@ class Recorder:
         self._interrupted: Fault | None = None
         self._internal: Fault | None = None
         self._is_finished = False
+        self._taken_over: list[tuple[str, str]] = []
 
     def facts(self, status: int) -> SessionFacts:
         """All that was written down.
@@ -52,6 +71,7 @@ class Recorder:
             internal=self._internal,
             status=status,
             is_finished=self._is_finished,
+            taken_over=tuple(self._taken_over),
         )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -64,7 +84,8 @@ class Recorder:
             raise
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note what will run."""
+        """Note what will run, and who besides pytest has a say in how."""
+        self._taken_over = list(_taken_over(session.config, self._root))
         self._collected = {item.nodeid: self._described(item) for item in session.items}
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
@@ -90,15 +111,35 @@ class Recorder:
             announce(_short(nodeid), test.file, test.line)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Note whether the test's body begins, and what leaves it, before any other hook can hide that."""
+        test = self._test(item.nodeid)
+        described = self._collected.get(item.nodeid)
+        try:
+            with BodyWatch(str(item.path), described.name if described else "") as watch:
+                return (yield)
+        except BaseException as error:
+            test.raised = fault_of(error)
+            raise
+        finally:
+            test.began = watch.has_begun
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Note what became of a phase of a test, or of a subtest; an exception counts more than a plugin."""
         report = yield
-        test = self._running.setdefault(item.nodeid, RunningTest(plain_text(item.nodeid)))
+        test = self._test(item.nodeid)
         is_expected = report.skipped or hasattr(report, "wasxfail")
-        test.add(report, fault_of(call.excinfo.value) if call.excinfo and not is_expected else None)
+        fault = fault_of(call.excinfo.value) if call.excinfo else None
+        if fault is None and report.when == "call":
+            fault = test.raised
+        test.add(report, None if is_expected else fault)
         return report
+
+    def _test(self, nodeid: str) -> RunningTest:
+        return self._running.setdefault(nodeid, RunningTest(plain_text(nodeid)))
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Note that something ended the run: `pytest.exit` or Ctrl-C."""
@@ -126,6 +167,8 @@ class RunningTest:
 
     def __init__(self, nodeid: str) -> None:
         self.is_over = False
+        self.began = False
+        self.raised: Fault | None = None
         self._nodeid = nodeid
         self._result: TestResult | None = None
         self._fault: Fault | None = None
@@ -149,7 +192,7 @@ class RunningTest:
     def outcome(self) -> TestOutcome:
         """What became of it."""
         result = self._result or TestResult.SKIPPED
-        return TestOutcome(self._nodeid, result, self._seconds, self._fault, self._reason)
+        return TestOutcome(self._nodeid, result, self._seconds, self._fault, self._reason, self.began)
 
 
 def fault_of(error: BaseException) -> Fault:
@@ -159,6 +202,15 @@ def fault_of(error: BaseException) -> Fault:
         error = cause  # these two only say where pytest was when it met the real one
     frames = tuple(frame for frame in frames_of(error) if not frame.file.startswith(PYTEST_FOLDERS))
     return Fault(raised_error(error), frames)
+
+
+def _taken_over(config: pytest.Config, root: Path) -> Iterator[tuple[str, str]]:
+    """The hooks that run tests and that someone else than pytest implements, with the file that does."""
+    for hook in RUNNING_HOOKS:
+        for implementation in getattr(config.hook, hook).get_hookimpls():
+            file = inspect.unwrap(implementation.function).__code__.co_filename
+            if not file.startswith(TRUSTED):
+                yield hook, plain_text(Path(os.path.relpath(file, root)).as_posix())
 
 
 def _result(report: pytest.TestReport) -> TestResult:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from tinytorch_build.checks.stand_ins import check_stand_ins
 from tinytorch_build.model import Limits, Problem
 from tinytorch_build.stages.expected_tests import expected_tests
 from tinytorch_build.stages.findings import Locate, StageFindings, cure_for, first_line, log_of
@@ -13,9 +14,6 @@ from tinytorch_build.stages.inside_pytest import run_pytest
 from tinytorch_build.stages.session_facts import TestOutcome
 from tinytorch_build.stages.verdict import Ground, judge
 from tinytorch_build.workers import Failure, FailureKind, Job, View, Workers
-
-STAND_INS = ("pytest.py", "_pytest.py", "pytest/__init__.py", "_pytest/__init__.py")
-"""Files that would take pytest's place wherever their folder comes first on the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def run_test_files(workers: Workers, request: TestsRequest) -> TestFindings:
     """Run test files and say what stands between them and a pass."""
     if not request.files:
         return TestFindings()
-    problems = list(_missing(request)) + list(_stand_ins(request))
+    problems = [*_missing(request), *check_stand_ins(request.root, request.files)]
     if problems:
         return TestFindings(tuple(problems))
     expected = {file: expected_tests((request.root / file).read_bytes()) for file in request.files}
@@ -78,17 +76,6 @@ def _missing(request: TestsRequest) -> Iterator[Problem]:
     for file in request.files:
         if not (request.root / file).is_file():
             yield Problem("tests-missing", f"the test file {file} does not exist", file)
-
-
-def _stand_ins(request: TestsRequest) -> Iterator[Problem]:
-    """Files beside the tests that pose as pytest: unused here, but a plain `pytest` may take them."""
-    folders = dict.fromkeys(parent for file in request.files for parent in PurePosixPath(file).parents)
-    for folder in folders:
-        for name in STAND_INS:
-            if (request.root / folder / name).exists():
-                file = (folder / name).as_posix()
-                message = f"{file} takes the place of pytest for whoever runs the tests from there"
-                yield Problem("tests-shadow-pytest", message, file, cure="give it another name")
 
 
 def _ended(ground: Ground, failure: Failure) -> Problem:

@@ -64,6 +64,7 @@ class TestOutcome:
         seconds: wall-clock seconds of all phases.
         fault: why it failed, or None.
         reason: why it was skipped, or expected to fail, or failed without an exception.
+        began: whether the function of its name in its file was seen to run.
     """
 
     __test__ = False
@@ -73,6 +74,7 @@ class TestOutcome:
     seconds: float
     fault: Fault | None = None
     reason: str = ""
+    began: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ class SessionFacts:
         internal: a fault in pytest or in a plugin, such as a conftest.py, or None.
         status: what `pytest.main` returned.
         is_finished: whether pytest went through to its end.
+        taken_over: hooks that decide how a test runs and that another than pytest implements, each with the
+            file that does.
     """
 
     collected: tuple[CollectedTest, ...]
@@ -113,3 +117,4 @@ class SessionFacts:
     internal: Fault | None
     status: int
     is_finished: bool
+    taken_over: tuple[tuple[str, str], ...] = ()

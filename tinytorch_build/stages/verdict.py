@@ -83,6 +83,9 @@ def _of_session(ground: Ground, facts: SessionFacts) -> Iterator[Problem]:
     elif not facts.is_finished:
         message = f"pytest did not begin, or did not end, and returned status {facts.status}"
         yield Problem("tests-not-finished", message, _only_file(ground), cure="see the log for what it said")
+    for hook, file in facts.taken_over:
+        message = f"{file} takes over how tests run ({hook}), so what they say proves nothing"
+        yield Problem("tests-taken-over", message, file, cure="use fixtures, which run around a test")
     if facts.deselected:
         names = ", ".join(_short(nodeid) for nodeid in facts.deselected)
         message = f"something deselected {_count(len(facts.deselected), 'test')}: {names}"
@@ -96,12 +99,25 @@ def _of_outcomes(ground: Ground, facts: SessionFacts) -> Iterator[Problem]:
     for outcome in facts.outcomes:
         if outcome.result in (TestResult.FAILED, TestResult.ERROR):
             yield _failed(ground, outcome, tests.get(outcome.nodeid))
+    yield from _of_bodies(ground, facts, tests)
     have = {outcome.nodeid for outcome in facts.outcomes}
     lost = [test for test in facts.collected if test.nodeid not in have]
     if lost and facts.interrupted is None:
         names = ", ".join(_short(test.nodeid) for test in lost)
         message = f"{_count(len(lost), 'test')} did not run to the end: {names}"
         yield Problem("tests-not-finished", message, lost[0].file, lost[0].line)
+
+
+def _of_bodies(ground: Ground, facts: SessionFacts, tests: Mapping[str, CollectedTest]) -> Iterator[Problem]:
+    """Passes of tests that stand in the files and whose bodies nobody has seen running."""
+    expected = {(file, test.name) for file, found in ground.expected.items() for test in found}
+    for outcome in facts.outcomes:
+        test = tests.get(outcome.nodeid)
+        if outcome.result is not TestResult.PASSED or outcome.began or test is None:
+            continue
+        if (test.file, test.name) in expected and not facts.taken_over:
+            message = f"{_short(outcome.nodeid)} counts as passed, but its body never ran"
+            yield Problem("test-not-run", message, test.file, test.line, "look for what replaces it")
 
 
 def _failed(ground: Ground, outcome: TestOutcome, test: CollectedTest | None) -> Problem:

@@ -8,6 +8,7 @@ import importlib
 import _pytest.config
 
 import tinytorch_build.stages.recorder  # noqa: F401 - to have it loaded is the point
+from tinytorch_build.stages.inside_pytest import distrust_cached_tests
 
 NEEDS_REWRITING = frozenset({"pytester"})
 """Left out: pytest rewrites its assertions, and nobody here uses it."""
@@ -17,3 +18,5 @@ for _name in frozenset(_pytest.config.default_plugins) - NEEDS_REWRITING:
 
 with contextlib.suppress(ModuleNotFoundError):
     importlib.import_module("_hypothesis_pytestplugin")
+
+distrust_cached_tests()  # here, so that a worker leaves pytest exactly as it finds it

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytorch_build.checks.imports import check_test_imports
+from tinytorch_build.checks.stand_ins import check_stand_ins, stand_ins
 from tinytorch_build.literate import Cell, Document
 from tinytorch_build.model import CourseModule, Problem, Severity, errors
 from tinytorch_build.plan import PlannedTask, TestFile, TestKind
@@ -29,6 +30,7 @@ class UnitTestStep(GateStep, ModuleStep):
             "exports of what it needs": self.session.closure_digest(module),
             "declaration": declaration_digest(self.session, module),
             **test_file_digests(self.session, module.tests),
+            "what poses as pytest": repr(stand_ins(self.session.layout.root, (module.source, *module.tests))),
             **testing_tools(self.session),
         }
 
@@ -54,8 +56,13 @@ class UnitTestStep(GateStep, ModuleStep):
         )
         allowed = (*module.depends_on, module.name)
         tested = run_tests_of(session, module.name, module.tests, allowed, view, module)
-        problems = (*_nothing_tests_it(module, document), *inline.problems, *tested.problems)
-        return StepResult(problems, output=inline.output + tested.output)
+        found = (
+            *_nothing_tests_it(module, document),
+            *check_stand_ins(session.layout.root, [module.source]),
+            *inline.problems,
+            *tested.problems,
+        )
+        return StepResult(tuple(dict.fromkeys(found)), output=inline.output + tested.output)
 
 
 class TestFileStep(GateStep):
@@ -71,6 +78,7 @@ class TestFileStep(GateStep):
         manifest = self.session.manifest
         return {
             **test_file_digests(self.session, [self.file.path]),
+            "what poses as pytest": repr(stand_ins(self.session.layout.root, [self.file.path])),
             **{
                 f"exports that {name} brings": self.session.closure_digest(manifest[name])
                 for name in self.file.modules

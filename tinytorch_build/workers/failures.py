@@ -150,6 +150,17 @@ def too_many_processes(limit: int) -> Failure:
     )
 
 
+def tampered(what: str) -> Failure:
+    """The failure of a job that has replaced what is not its own.
+
+    Args:
+        what: its full name: "_pytest.python.Function.runtest".
+    """
+    return Failure(
+        FailureKind.TAMPERED, f"replaced {what}, which is not its own, so its result proves nothing"
+    )
+
+
 def not_delivered(why: str) -> Failure:
     """The failure of a job whose result did not arrive.
 

@@ -16,9 +16,10 @@ from typing import NoReturn
 from tinytorch_build.workers.channel import Speaker, speak_through
 from tinytorch_build.workers.confine import confine
 from tinytorch_build.workers.environment import enter
-from tinytorch_build.workers.failures import DAMAGED, failure_of, not_delivered, plain_text
+from tinytorch_build.workers.failures import DAMAGED, failure_of, not_delivered, plain_text, tampered
 from tinytorch_build.workers.job import Activity
 from tinytorch_build.workers.limits import limit_resources, seed_random_numbers
+from tinytorch_build.workers.seal import Seal
 from tinytorch_build.workers.view import ViewFinder
 from tinytorch_build.workers.wire import Delivery, Order
 
@@ -30,7 +31,7 @@ _exit, _getpid = os._exit, os.getpid
 """Taken before course code can put something else in their place."""
 
 
-def work(order: Order, folder: Path, result: int, trace: int) -> NoReturn:
+def work(order: Order, folder: Path, result: int, trace: int, seal: Seal) -> NoReturn:
     """Do a job in this process, hand over what came of it, and end the process.
 
     Args:
@@ -38,13 +39,15 @@ def work(order: Order, folder: Path, result: int, trace: int) -> NoReturn:
         folder: becomes the process's own; must exist and be empty.
         result: descriptor of the pipe for the result.
         trace: descriptor of the file or pipe for `faulthandler`.
+        seal: on what the job must leave as it is.
     """
-    speaker = Speaker(result)
+    speaker = Speaker(result, order.token)
     mine = _getpid()
     _prepare(order, folder, trace)
     speak_through(speaker)
     delivery = _call(order)
     try:
+        delivery = _examined(delivery, seal)
         packed = _packed(delivery)
         if delivery.failure is None:
             speaker.announce(Activity("its exit handlers"))
@@ -93,6 +96,12 @@ def _call(order: Order) -> Delivery:
         return Delivery(function(*arguments), None)
     except BaseException as error:  # whatever leaves the function is data for the build
         return Delivery(None, failure_of(error, order.memory_mb))
+
+
+def _examined(delivery: Delivery, seal: Seal) -> Delivery:
+    """A delivery, unless the job has replaced what reaches or feeds its verdict."""
+    broken = seal.broken() if delivery.failure is None else None
+    return delivery if broken is None else Delivery(None, tampered(broken))
 
 
 def _run_exit_handlers() -> None:

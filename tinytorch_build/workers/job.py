@@ -50,6 +50,8 @@ class FailureKind(StrEnum):
     """A signal ended the process: a crash in native code, or a kill."""
     OUT_OF_MEMORY = "out-of-memory"
     TOO_MANY_PROCESSES = "too-many-processes"
+    TAMPERED = "tampered"
+    """There is a result, of a process in which code that others rely on had been replaced."""
     NOT_DELIVERED = "not-delivered"
     """There is a result, or there may have been one, but it did not arrive in one piece."""
 

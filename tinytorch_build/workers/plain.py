@@ -23,6 +23,7 @@ from tinytorch_build.workers.environment import build_environment, load_beforeha
 from tinytorch_build.workers.failures import failure_of_exit, not_delivered, timed_out
 from tinytorch_build.workers.inside import work
 from tinytorch_build.workers.output import HeadTail
+from tinytorch_build.workers.seal import Seal
 from tinytorch_build.workers.wire import Order, Report, loads
 
 ORDER, CHANNEL, TRACE = "order", "channel", "trace"
@@ -49,10 +50,11 @@ def main(arguments: Sequence[str]) -> None:
     """
     folder, root = Path(arguments[0]), Path(arguments[1])
     order = cast("Order", loads((folder / ORDER).read_bytes()))
+    (folder / ORDER).unlink()  # it holds the token, which is not for course code to read
     sys.path[:] = search_path(sys.path[1:], root)
     load_beforehand(arguments[2:])
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-    work(order, folder, os.open(folder / CHANNEL, flags), os.open(folder / TRACE, flags))
+    work(order, folder, os.open(folder / CHANNEL, flags), os.open(folder / TRACE, flags), Seal())
 
 
 def run_plain(order: bytes, root: Path, preload: Sequence[str]) -> Report:
@@ -71,12 +73,13 @@ def run_plain(order: bytes, root: Path, preload: Sequence[str]) -> Report:
         output = HeadTail()
         reader = threading.Thread(target=_read_all, args=(process.stdout, output), daemon=True)
         reader.start()
-        limit = cast("Order", loads(order)).seconds
+        told = cast("Order", loads(order))
+        limit = told.seconds
         is_timely = _wait(process, limit)
         _end(process)
         reader.join(END_SECONDS)
         seconds = time.monotonic() - started
-        listener = Listener()
+        listener = Listener(told.token)
         listener.feed(_content(folder / CHANNEL))
         if is_timely and listener.result is not None:
             return Report(listener.result, None, listener.activity, output.text(), seconds)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tinytorch_build.workers.environment import load_beforehand, search_path
 from tinytorch_build.workers.processes import adopt_orphans, children, descendants, end_descendants, kill
+from tinytorch_build.workers.seal import Seal
 from tinytorch_build.workers.supervisor import remove_folder, reset_signals, supervise
 
 NEW_JOB, KILL = b"J", b"K"
@@ -36,9 +37,9 @@ def main(arguments: Sequence[str]) -> None:
             names of modules to load beforehand.
     """
     control = socket.socket(fileno=int(arguments[0]))
-    server = Server(control, Path(arguments[1]))
     sys.path[:] = search_path(sys.path[1:], Path(arguments[2]))  # the first entry was there to find this file
     load_beforehand(arguments[3:])
+    server = Server(control, Path(arguments[1]), Seal())
     gc.collect()
     gc.freeze()  # so that a collection in a worker does not copy the pages of everything loaded here
     server.serve()
@@ -47,8 +48,9 @@ def main(arguments: Sequence[str]) -> None:
 class Server:
     """The loop that takes in jobs."""
 
-    def __init__(self, control: socket.socket, folder: Path) -> None:
+    def __init__(self, control: socket.socket, folder: Path, seal: Seal) -> None:
         self._control = control
+        self._seal = seal
         self._folder = folder
         self._jobs: dict[int, Path] = {}
         self._left: set[Path] = set()
@@ -104,7 +106,7 @@ class Server:
             reset_signals()
             self._control.close()
             self._wake.close()
-            supervise(link, folder)
+            supervise(link, folder, self._seal)
             os._exit(0)
         except BaseException:  # nothing may escape into the server's loop, of which this is a copy
             sys.excepthook(*sys.exc_info())

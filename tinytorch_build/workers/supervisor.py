@@ -31,6 +31,7 @@ from tinytorch_build.workers.processes import (
     end_descendants,
     exit_status,
 )
+from tinytorch_build.workers.seal import Seal
 from tinytorch_build.workers.wire import Order, Report, framed, loads, read_frame
 
 TICK = 0.05
@@ -53,12 +54,13 @@ class ClientGone(Exception):
     """The build has ended, or does not want the result any more."""
 
 
-def supervise(link: socket.socket, folder: Path) -> None:
+def supervise(link: socket.socket, folder: Path, seal: Seal) -> None:
     """Run one job and report; every process that it started is gone, and its folder too, before the report.
 
     Args:
         link: the connection to the client: the order comes in, the report goes out.
         folder: where to make the worker's own folder.
+        seal: on what the worker must leave as it is.
     """
     os.setsid()
     adopt_orphans()
@@ -68,7 +70,7 @@ def supervise(link: socket.socket, folder: Path) -> None:
     link.sendall(framed(str(os.getpid()).encode()))
     folder.mkdir()
     try:
-        report = Watch(loads(order), folder, link).run()
+        report = Watch(loads(order), folder, link, seal).run()
     except ClientGone:
         return
     finally:
@@ -88,18 +90,18 @@ def remove_folder(folder: Path) -> None:
 class Watch:
     """One worker under watch; forks it at once."""
 
-    def __init__(self, order: Order, folder: Path, link: socket.socket) -> None:
+    def __init__(self, order: Order, folder: Path, link: socket.socket, seal: Seal) -> None:
         self._order = order
         self._link = link
         self._output = HeadTail()
         self._trace = HeadTail()
-        self._listener = Listener()
+        self._listener = Listener(order.token)
         self._started = time.monotonic()
         self._result_pipe, self._trace_pipe, self._output_pipe = pipes = [os.pipe() for _ in range(3)]
         supervisor = os.getpid()
         self._worker = os.fork()
         if self._worker == 0:
-            self._become_worker(supervisor, folder)
+            self._become_worker(supervisor, folder, seal)
         _enlarge(self._output_pipe[0])
         for reading, writing in pipes:
             os.close(writing)
@@ -123,14 +125,14 @@ class Watch:
         delivered = self._listener.result if failure is None else None
         return Report(delivered, failure, self._listener.activity, self._output.text(), seconds)
 
-    def _become_worker(self, supervisor: int, folder: Path) -> NoReturn:
+    def _become_worker(self, supervisor: int, folder: Path, seal: Seal) -> NoReturn:
         """In the forked process: a session of its own, no descriptor but its own, default signals."""
         try:
             die_with_parent(supervisor)
             os.setsid()
             reset_signals()
             self._take_descriptors()
-            work(self._order, folder, self._result_pipe[1], self._trace_pipe[1])
+            work(self._order, folder, self._result_pipe[1], self._trace_pipe[1], seal)
         except BaseException:  # nothing may escape into the server's code, of which this process is a copy
             sys.excepthook(*sys.exc_info())
         finally:

@@ -9,6 +9,7 @@ import importlib
 import io
 import os
 import pickle
+import secrets
 import site
 import socket
 import struct
@@ -30,6 +31,9 @@ LENGTH = struct.Struct(">Q")
 MAX_RESULT = 64 * 1024 * 1024
 """Bytes of a result; more is taken for a fault of the job."""
 
+TOKEN_BYTES = 16
+"""Bytes of a job's token: nobody guesses it."""
+
 _by_value_lock = threading.Lock()
 """cloudpickle keeps the list of modules to pickle by value for the whole process."""
 
@@ -40,11 +44,14 @@ class Order:
 
     Attributes:
         call: the function and its arguments, by cloudpickle; opened in the worker alone.
+        token: stands before everything that the worker says, so that what others write into its pipe is
+            known for what it is.
         seconds, memory_mb, view, max_processes: as in `Job`.
         confine: whether to shut off writing outside the worker's own folder, where the system can.
     """
 
     call: bytes
+    token: bytes
     seconds: float
     memory_mb: int
     view: View | None
@@ -92,7 +99,8 @@ def order_of(job: Job[Any], *, confine: bool) -> bytes:
 
     with _by_value_lock, _pickled_by_value(cloudpickle, _homeless_modules()):
         call: bytes = cloudpickle.dumps((job.function, job.args))
-    order = Order(call, job.seconds, job.memory_mb, job.view, job.max_processes, confine)
+    token = secrets.token_bytes(TOKEN_BYTES)
+    order = Order(call, token, job.seconds, job.memory_mb, job.view, job.max_processes, confine)
     return pickle.dumps(order, protocol=5)
 
 

@@ -176,11 +176,23 @@ def test_a_deep_recursion_ends(workers: Workers, course: StagedCourse) -> None:
 
 
 def test_cells_leave_no_trace(workers: Workers, course: StagedCourse) -> None:
-    assert (
-        findings(workers, course, "open('left', 'w').close()\nimport numpy\nnumpy.ones = None").problems == ()
-    )
-    cell = "import os, numpy\nassert os.listdir() == []\nassert numpy.ones is not None"
+    cell = "open('left', 'w').close()\nimport textwrap\ntextwrap.dedent = None"
     assert findings(workers, course, cell).problems == ()
+    cell = "import os, textwrap\nassert os.listdir() == []\nassert textwrap.dedent is not None"
+    assert findings(workers, course, cell).problems == ()
+
+
+@pytest.mark.parametrize("name", ["builtins.print", "numpy.linalg.solve", "pytest.raises"])
+def test_cells_leave_what_is_not_theirs(workers: Workers, course: StagedCourse, name: str) -> None:
+    module = name.rpartition(".")[0]
+    (problem,) = findings(workers, course, f"import {module}\n{name} = lambda *values: 0").problems
+    assert problem == Problem(
+        "inline-cell-tampered",
+        f"the cell at line 10 replaced {name}, which is not its own, so its result proves nothing",
+        SOURCE,
+        10,
+        "leave it as it was; in a test, `monkeypatch` puts back what it replaced",
+    )
 
 
 def test_cells_that_are_not_to_be_evaluated_are_left_out() -> None:

@@ -194,8 +194,17 @@ def test_what_tests_change_does_not_last(workers: Workers, course: StagedCourse)
     text = (
         "import builtins, numpy, pytest\ndef test_x():\n    builtins.sum = numpy.sum = pytest.main = None\n"
     )
-    assert problems(workers, course, text) == ()
+    (problem,) = problems(workers, course, text)
+    assert problem.check == "tests-tampered"
+    assert problem.message == (
+        "test_x replaced builtins.sum, which is not its own, so its result proves nothing"
+    )
     text = "import numpy, pytest\ndef test_x():\n    assert sum([1]) == numpy.sum([1]) == 1 and pytest.main\n"
+    assert problems(workers, course, text) == ()
+
+
+def test_what_monkeypatch_puts_back_is_nobodys_business(workers: Workers, course: StagedCourse) -> None:
+    text = "import builtins\ndef test_x(monkeypatch):\n    monkeypatch.setattr(builtins, 'input', lambda: 'yes')\n"
     assert problems(workers, course, text) == ()
 
 

@@ -51,7 +51,8 @@ def test_an_order_holds_all_that_a_job_says() -> None:
     view = View("pkg", {"pkg.core.a": StagedModule("/a.py", "00")}, "x = 1", "a", {"pkg.core.b": "b"})
     job = Job(abs, (-1,), seconds=3, memory_mb=7, view=view, max_processes=2)
     order = loads(order_of(job, confine=True))
-    assert order == Order(order.call, 3, 7, view, 2, True)
+    assert order == Order(order.call, order.token, 3, 7, view, 2, True)
+    assert len(order.token) == 16
 
 
 def test_a_function_that_cannot_travel_is_an_error_of_the_caller() -> None:
