@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.build_system.builders import manifest_of
-from tinytorch_build.plan import Plan, TestFile, TestKind, make_plan, visible_modules
+from tinytorch_build.plan import REPORT, Plan, TestFile, TestKind, make_plan, visible_modules
 
 COURSE = {"a": [], "b": ["a"], "c": [], "d": ["b", "c"]}
 
@@ -79,3 +79,9 @@ def test_a_long_chain_needs_no_recursion() -> None:
     chain = {f"m{number}": [f"m{number - 1}"] if number else [] for number in range(2000)}
     plan = make_plan(manifest_of(chain), ())
     assert plan.root_causes("validate:m1999", ["convert:m0"]) == ("convert:m0",)
+
+
+def test_the_report_comes_after_everything_else() -> None:
+    report = plan_of().by_name[REPORT]
+    assert report.is_goal
+    assert report.needs == ("verify",)
