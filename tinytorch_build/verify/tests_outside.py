@@ -12,6 +12,7 @@ from tinytorch_build.plan import TestFile
 from tinytorch_build.programs import Command, Finished, Programs
 from tinytorch_build.verify.attempts import AttemptFailed, NotApplicable
 from tinytorch_build.verify.environments import Environment
+from tinytorch_build.workers.environment import FIXED
 
 _START_SECONDS = 60.0
 """Wall-clock time for pytest itself, over the limit for each file."""
@@ -54,7 +55,8 @@ def run_tests_outside(
     records = ["-o", "junit_family=xunit1", f"--junitxml={record}"]
     pytest: Command = [environment.python, "-I", "-m", "pytest", *places, *manners, *records]
     seconds = _START_SECONDS + manifest.limits.test_seconds * len(files)
-    finished = programs.run([*pytest, *(file.path for file in files)], copy, seconds=seconds)
+    command: Command = [*pytest, *(file.path for file in files)]
+    finished = programs.run(command, copy, seconds=seconds, extra=FIXED)  # as they ran in the workers
     return judge_record(record, [file.path for file in files], finished)
 
 
