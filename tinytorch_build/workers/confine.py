@@ -1,8 +1,7 @@
 """Shutting a worker in: it writes into its own folder only, and has no hold on processes but its own.
 
 Linux offers this to every process by Landlock (https://docs.kernel.org/userspace-api/landlock.html), without
-privileges. Where it is missing, a worker is not confined, and other guards notice what it did: digests of
-inputs are compared after each task, and the published package before each run.
+privileges. Where it is missing, other guards notice what a worker did: see `steps.guard`.
 """
 
 from __future__ import annotations
@@ -21,10 +20,6 @@ CREATE_RULESET, ADD_RULE, RESTRICT_SELF = (
 )  # one number on all architectures that Linux numbers alike
 CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1
-PR_SET_NO_NEW_PRIVS = 38
-CAPABILITY_VERSION = 0x20080522
-READING_OTHERS = 1 << 19 | 1 << 21 | 1 << 38
-"""CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_PERFMON: with them, root reads the environment of every process."""
 
 WRITE_FILE = 1 << 1
 IN_FOLDERS = sum(1 << bit for bit in range(4, 13))  # remove and make: folders, files, sockets, links, devices
@@ -36,7 +31,7 @@ WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/ptm
 
 
 def confine(folder: Path) -> bool:
-    """Confine this process and all that it will start, for good.
+    """Confine this process and all that it will start, for good; `drop_dangerous` must have come first.
 
     Args:
         folder: where it may still write.
@@ -56,8 +51,6 @@ def confine(folder: Path) -> bool:
     try:
         for path, allowed in _exceptions(folder, rights):
             _allow(ruleset, path, allowed)
-        _drop_capabilities(READING_OTHERS)
-        ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         return _call(RESTRICT_SELF, ruleset, 0) == 0
     finally:
         os.close(ruleset)
@@ -97,19 +90,6 @@ def _allow(ruleset: int, path: str, allowed: int) -> None:
         _call(ADD_RULE, ruleset, RULE_PATH_BENEATH, rule, 0)
     finally:
         os.close(descriptor)
-
-
-def _drop_capabilities(dropped: int) -> None:
-    """Give up some capabilities, which root alone has."""
-    library = ctypes.CDLL(None)
-    header = struct.pack("=Ii", CAPABILITY_VERSION, 0)
-    data = ctypes.create_string_buffer(24)
-    if library.capget(header, data) != 0:
-        return
-    # Two groups of effective, permitted, inheritable: the lower and the upper 32 capabilities.
-    words = struct.unpack("=6I", data.raw)
-    kept = [word & ~(dropped >> (0 if index < 3 else 32) & 0xFFFFFFFF) for index, word in enumerate(words)]
-    library.capset(header, struct.pack("=6I", *kept))
 
 
 def _call(number: int, *arguments: int | bytes | None) -> int:

@@ -9,6 +9,7 @@ import re
 import signal
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -57,8 +58,7 @@ def failure_of(error: BaseException, memory_mb: int) -> Failure:
         detail = f"called sys.exit({plain_text(repr(error.code))}) before it delivered a result"
         return Failure(FailureKind.EXITED, detail, raised, frames)
     if isinstance(error, MemoryError):
-        detail = f"needed more than {memory_mb} MB of memory"
-        return Failure(FailureKind.OUT_OF_MEMORY, detail, raised, frames)
+        return replace(out_of_memory(memory_mb), error=raised, frames=frames)
     return Failure(FailureKind.RAISED, f"raised {raised}", raised, frames)
 
 
@@ -141,6 +141,11 @@ def timed_out(seconds: float, trace: str) -> Failure:
     """The failure of a job that took too long."""
     detail = f"took longer than {seconds:g} s and was stopped"
     return Failure(FailureKind.TIMED_OUT, detail, frames=frames_of_crash(trace))
+
+
+def out_of_memory(limit_mb: int) -> Failure:
+    """The failure of a job that needed too much memory."""
+    return Failure(FailureKind.OUT_OF_MEMORY, f"needed more than {limit_mb} MB of memory")
 
 
 def too_many_processes(limit: int) -> Failure:

@@ -9,16 +9,23 @@ import pickle
 import signal
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
+from tinytorch_build.workers.capabilities import drop_dangerous
 from tinytorch_build.workers.channel import Speaker, speak_through
 from tinytorch_build.workers.confine import confine
 from tinytorch_build.workers.environment import enter
 from tinytorch_build.workers.failures import DAMAGED, failure_of, not_delivered, plain_text, tampered
+from tinytorch_build.workers.fence import fence
 from tinytorch_build.workers.job import Activity
-from tinytorch_build.workers.limits import limit_resources, seed_random_numbers
+from tinytorch_build.workers.limits import (
+    limit_resources,
+    seed_random_numbers,
+    volunteer_for_want_of_memory,
+)
 from tinytorch_build.workers.seal import Seal
 from tinytorch_build.workers.view import ViewFinder
 from tinytorch_build.workers.wire import Delivery, Order
@@ -31,7 +38,20 @@ _exit, _getpid = os._exit, os.getpid
 """Taken before course code can put something else in their place."""
 
 
-def work(order: Order, folder: Path, result: int, trace: int, seal: Seal) -> NoReturn:
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What is known before any worker starts.
+
+    Attributes:
+        seal: on what jobs must leave as it is.
+        can_fence: whether this system gives a worker a file system of its own.
+    """
+
+    seal: Seal
+    can_fence: bool
+
+
+def work(order: Order, folder: Path, result: int, trace: int, guards: Guards) -> NoReturn:
     """Do a job in this process, hand over what came of it, and end the process.
 
     Args:
@@ -39,15 +59,15 @@ def work(order: Order, folder: Path, result: int, trace: int, seal: Seal) -> NoR
         folder: becomes the process's own; must exist and be empty.
         result: descriptor of the pipe for the result.
         trace: descriptor of the file or pipe for `faulthandler`.
-        seal: on what the job must leave as it is.
+        guards: what the server has found and sealed.
     """
     speaker = Speaker(result, order.token)
     mine = _getpid()
-    _prepare(order, folder, trace)
+    _prepare(order, folder, trace, guards.can_fence)
     speak_through(speaker)
     delivery = _call(order)
     try:
-        delivery = _examined(delivery, seal)
+        delivery = _examined(delivery, guards.seal)
         packed = _packed(delivery)
         if delivery.failure is None:
             speaker.announce(Activity("its exit handlers"))
@@ -60,7 +80,9 @@ def work(order: Order, folder: Path, result: int, trace: int, seal: Seal) -> NoR
         _exit(DAMAGED)
 
 
-def _prepare(order: Order, folder: Path, trace: int) -> None:
+def _prepare(order: Order, folder: Path, trace: int, can_fence: bool) -> None:
+    volunteer_for_want_of_memory()
+    is_fenced = order.confine and can_fence and fence(folder, order.memory_mb)
     enter(folder)
     _open_streams()
     faulthandler.enable(file=trace, all_threads=False)
@@ -68,13 +90,29 @@ def _prepare(order: Order, folder: Path, trace: int) -> None:
         faulthandler.register(WHERE_SIGNAL, file=trace, all_threads=False)
     limit_resources(order.memory_mb)
     if order.confine:
-        confine(folder)
+        if sys.platform == "linux":
+            drop_dangerous()
+        _note_shut_in(confine(folder) and is_fenced)
     atexit._clear()  # handlers that the server's imports left are not the job's
     sys.argv = [""]
     sys.modules["__main__"] = ModuleType("__main__")
     seed_random_numbers()
     if order.view is not None:
         sys.meta_path.insert(0, ViewFinder(order.view))
+
+
+_is_shut_in = False
+"""Set once, in a worker."""
+
+
+def _note_shut_in(is_so: bool) -> None:
+    global _is_shut_in
+    _is_shut_in = is_so
+
+
+def is_shut_in() -> bool:
+    """As a job: whether a worker here can change no file but its own, not even its permissions."""
+    return _is_shut_in
 
 
 def _open_streams() -> None:

@@ -21,7 +21,7 @@ from typing import IO, cast
 from tinytorch_build.workers.channel import Listener
 from tinytorch_build.workers.environment import build_environment, load_beforehand, search_path
 from tinytorch_build.workers.failures import failure_of_exit, not_delivered, timed_out
-from tinytorch_build.workers.inside import work
+from tinytorch_build.workers.inside import Guards, work
 from tinytorch_build.workers.output import HeadTail
 from tinytorch_build.workers.seal import Seal
 from tinytorch_build.workers.wire import Order, Report, loads
@@ -54,7 +54,13 @@ def main(arguments: Sequence[str]) -> None:
     sys.path[:] = search_path(sys.path[1:], root)
     load_beforehand(arguments[2:])
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-    work(order, folder, os.open(folder / CHANNEL, flags), os.open(folder / TRACE, flags), Seal())
+    work(
+        order,
+        folder,
+        os.open(folder / CHANNEL, flags),
+        os.open(folder / TRACE, flags),
+        Guards(Seal(), can_fence=False),
+    )
 
 
 def run_plain(order: bytes, root: Path, preload: Sequence[str]) -> Report:

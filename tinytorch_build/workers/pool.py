@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar, cast
 from tinytorch_build.errors import WorkerUnavailable
 from tinytorch_build.workers.environment import build_environment, make_folders
 from tinytorch_build.workers.failures import not_delivered, plain_text
+from tinytorch_build.workers.inside import is_shut_in
 from tinytorch_build.workers.job import Job, JobResult
 from tinytorch_build.workers.wire import Delivery, Report, framed, loads, order_of, read_frame
 
@@ -72,6 +73,7 @@ class Workers:
         self._servers: list[ServerProcess] = []  # the last one serves; supervisors of dead ones may still run
         self._links: set[socket.socket] = set()
         self._closed = False
+        self._shut_in: bool | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +108,12 @@ class Workers:
                 return result_of(report)
             server.check_started()
         raise WorkerUnavailable("the server of the isolated processes was ended from outside, twice in a row")
+
+    def shut_in(self) -> bool:
+        """Whether a worker can change nothing but its own files; asked once, by a job that says so."""
+        if self._shut_in is None:
+            self._shut_in = bool(self.run(Job(is_shut_in)).value)
+        return self._shut_in
 
     def close(self) -> None:
         """End the server and every worker. Jobs that run in other threads raise WorkerUnavailable."""

@@ -6,12 +6,14 @@ import contextlib
 import ctypes
 import functools
 import os
+import re
 import signal
 import time
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+_HELD = re.compile(r"^(?:RssAnon|RssShmem|VmSwap):\s+(\d+) kB$", re.MULTILINE)
 REAP_SECONDS = 5.0
 """How long killed processes may take to be gone; only one that hangs in the kernel takes longer."""
 
@@ -83,6 +85,18 @@ def exit_status(pid: int) -> int | None:
     if state is None:
         return None
     return state.si_status if state.si_code == os.CLD_EXITED else -state.si_status
+
+
+def held_memory_mb(pid: int) -> float:
+    """Mebibytes that a process holds and that no file on a disk stands behind; 0 if it is gone.
+
+    The limit that the kernel keeps is one of private memory; this sees what is shared between processes, too.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(int(size) for size in _HELD.findall(status)) / 1024
 
 
 def end_descendants(group: int | None = None) -> None:

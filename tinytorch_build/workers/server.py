@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinytorch_build.workers.environment import load_beforehand, search_path
+from tinytorch_build.workers.fence import fence
+from tinytorch_build.workers.inside import Guards
 from tinytorch_build.workers.processes import adopt_orphans, children, descendants, end_descendants, kill
 from tinytorch_build.workers.seal import Seal
 from tinytorch_build.workers.supervisor import remove_folder, reset_signals, supervise
@@ -39,18 +41,36 @@ def main(arguments: Sequence[str]) -> None:
     control = socket.socket(fileno=int(arguments[0]))
     sys.path[:] = search_path(sys.path[1:], Path(arguments[2]))  # the first entry was there to find this file
     load_beforehand(arguments[3:])
-    server = Server(control, Path(arguments[1]), Seal())
+    server = Server(control, Path(arguments[1]), Guards(Seal(), can_fence(Path(arguments[1]))))
     gc.collect()
     gc.freeze()  # so that a collection in a worker does not copy the pages of everything loaded here
     server.serve()
 
 
+def can_fence(folder: Path) -> bool:
+    """Whether a worker can be given a file system of its own: tried in a process that ends at once.
+
+    An attempt that fails half-way may leave a process in which no file can be made.
+
+    Args:
+        folder: any folder that exists.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(0 if fence(folder, 1) else 1)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    return status == 0
+
+
 class Server:
     """The loop that takes in jobs."""
 
-    def __init__(self, control: socket.socket, folder: Path, seal: Seal) -> None:
+    def __init__(self, control: socket.socket, folder: Path, guards: Guards) -> None:
         self._control = control
-        self._seal = seal
+        self._guards = guards
         self._folder = folder
         self._jobs: dict[int, Path] = {}
         self._left: set[Path] = set()
@@ -106,7 +126,7 @@ class Server:
             reset_signals()
             self._control.close()
             self._wake.close()
-            supervise(link, folder, self._seal)
+            supervise(link, folder, self._guards)
             os._exit(0)
         except BaseException:  # nothing may escape into the server's loop, of which this is a copy
             sys.excepthook(*sys.exc_info())

@@ -18,10 +18,11 @@ from tinytorch_build.workers.failures import (
     DAMAGED,
     failure_of_exit,
     not_delivered,
+    out_of_memory,
     timed_out,
     too_many_processes,
 )
-from tinytorch_build.workers.inside import WHERE_SIGNAL, work
+from tinytorch_build.workers.inside import WHERE_SIGNAL, Guards, work
 from tinytorch_build.workers.job import Failure
 from tinytorch_build.workers.output import HeadTail
 from tinytorch_build.workers.processes import (
@@ -30,12 +31,12 @@ from tinytorch_build.workers.processes import (
     die_with_parent,
     end_descendants,
     exit_status,
+    held_memory_mb,
 )
-from tinytorch_build.workers.seal import Seal
 from tinytorch_build.workers.wire import Order, Report, framed, loads, read_frame
 
 TICK = 0.05
-"""Seconds between two looks at how many processes there are."""
+"""Seconds between two looks at how many processes there are, and how much memory they hold."""
 SHORT_TICK = 0.002
 """The same, once the worker has closed its pipe and must be about to end."""
 PIECE = 1 << 20
@@ -54,13 +55,13 @@ class ClientGone(Exception):
     """The build has ended, or does not want the result any more."""
 
 
-def supervise(link: socket.socket, folder: Path, seal: Seal) -> None:
+def supervise(link: socket.socket, folder: Path, guards: Guards) -> None:
     """Run one job and report; every process that it started is gone, and its folder too, before the report.
 
     Args:
         link: the connection to the client: the order comes in, the report goes out.
         folder: where to make the worker's own folder.
-        seal: on what the worker must leave as it is.
+        guards: what the server has found and sealed.
     """
     os.setsid()
     adopt_orphans()
@@ -70,7 +71,7 @@ def supervise(link: socket.socket, folder: Path, seal: Seal) -> None:
     link.sendall(framed(str(os.getpid()).encode()))
     folder.mkdir()
     try:
-        report = Watch(loads(order), folder, link, seal).run()
+        report = Watch(loads(order), folder, link, guards).run()
     except ClientGone:
         return
     finally:
@@ -90,7 +91,7 @@ def remove_folder(folder: Path) -> None:
 class Watch:
     """One worker under watch; forks it at once."""
 
-    def __init__(self, order: Order, folder: Path, link: socket.socket, seal: Seal) -> None:
+    def __init__(self, order: Order, folder: Path, link: socket.socket, guards: Guards) -> None:
         self._order = order
         self._link = link
         self._output = HeadTail()
@@ -101,7 +102,7 @@ class Watch:
         supervisor = os.getpid()
         self._worker = os.fork()
         if self._worker == 0:
-            self._become_worker(supervisor, folder, seal)
+            self._become_worker(supervisor, folder, guards)
         _enlarge(self._output_pipe[0])
         for reading, writing in pipes:
             os.close(writing)
@@ -125,14 +126,14 @@ class Watch:
         delivered = self._listener.result if failure is None else None
         return Report(delivered, failure, self._listener.activity, self._output.text(), seconds)
 
-    def _become_worker(self, supervisor: int, folder: Path, seal: Seal) -> NoReturn:
+    def _become_worker(self, supervisor: int, folder: Path, guards: Guards) -> NoReturn:
         """In the forked process: a session of its own, no descriptor but its own, default signals."""
         try:
             die_with_parent(supervisor)
             os.setsid()
             reset_signals()
             self._take_descriptors()
-            work(self._order, folder, self._result_pipe[1], self._trace_pipe[1], seal)
+            work(self._order, folder, self._result_pipe[1], self._trace_pipe[1], guards)
         except BaseException:  # nothing may escape into the server's code, of which this process is a copy
             sys.excepthook(*sys.exc_info())
         finally:
@@ -167,8 +168,11 @@ class Watch:
                 return timed_out(self._order.seconds, self._where())
             if now - counted >= TICK:
                 counted = now
-                if len(descendants(os.getpid(), limit + 1)) > limit:
+                found = descendants(os.getpid(), limit + 1)
+                if len(found) > limit:
                     return too_many_processes(limit)
+                if any(held_memory_mb(pid) > self._order.memory_mb for pid in found):
+                    return out_of_memory(self._order.memory_mb)
 
     def _read(self, seconds: float) -> None:
         """Take in what is there, waiting for it no longer than so long or a tick."""

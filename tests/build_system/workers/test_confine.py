@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from tinytorch_build.workers import FailureKind, Job, Workers
+from tinytorch_build.workers.capabilities import drop_dangerous
 from tinytorch_build.workers.confine import confine
 
 
 def can_confine(folder: str) -> bool:
     """Whether this system can; leaves the process confined."""
+    drop_dangerous()
     return confine(Path(folder))
 
 
@@ -46,7 +48,8 @@ def detail(workers: Workers, code: str) -> str:
 def test_files_of_others_cannot_be_changed(workers: Workers, tmp_path: Path, action: str) -> None:
     target = tmp_path / "modules.toml"
     target.write_text("precious")
-    assert detail(workers, f"target = {str(target)!r}\n{action}").startswith("raised PermissionError: ")
+    said = detail(workers, f"target = {str(target)!r}\n{action}")
+    assert "[Errno 13] Permission denied" in said or "[Errno 30] Read-only file system" in said
     assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
 
 
@@ -71,3 +74,26 @@ def test_processes_of_others_cannot_be_signalled(workers: Workers, target: str) 
 def test_the_secrets_of_the_build_cannot_be_read(workers: Workers, name: str) -> None:
     code = f"open('/proc/{os.getpid()}/{name}', 'rb')"
     assert detail(workers, code).startswith("raised PermissionError: ")
+
+
+@pytest.mark.parametrize("action", ["os.chmod(target, 0)", "os.utime(target)", "os.chown(target, 7, 7)"])
+def test_permissions_and_times_of_others_cannot_be_changed(
+    workers: Workers, tmp_path: Path, action: str
+) -> None:
+    if not workers.shut_in():
+        pytest.skip("this system gives a worker no file system of its own")
+    target = tmp_path / "modules.toml"
+    target.write_text("precious")
+    before = target.stat()
+    assert "Read-only file system" in detail(workers, f"import os\ntarget = {str(target)!r}\n{action}")
+    assert target.stat() == before
+
+
+def test_shared_memory_is_its_own(workers: Workers) -> None:
+    if not workers.shut_in():
+        pytest.skip("this system gives a worker no file system of its own")
+    before = os.listdir("/dev/shm")
+    code = "import os\nassert os.listdir('/dev/shm') == []\nopen('/dev/shm/left', 'w').write('x')"
+    for _ in range(2):
+        assert workers.run(Job(exec, (code, {}))).failure is None
+    assert os.listdir("/dev/shm") == before
