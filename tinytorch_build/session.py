@@ -66,6 +66,7 @@ class Session:
     against: str = ""
     _cells: dict[str, CellFacts] = field(default_factory=dict)
     _notebooks: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _exported: set[str] = field(default_factory=set)
     _names: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     _closures: dict[str, str] = field(default_factory=dict)
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -203,6 +204,14 @@ class Session:
                 cells = digest
             known = self._notebooks[module.name] = (digest, cells)
         return known[1]
+
+    def exported(self, module: CourseModule) -> None:
+        """Remember that this run is through with a module's export: nothing may change it any more."""
+        self._exported.add(module.name)
+
+    def exported_modules(self) -> tuple[str, ...]:
+        """The modules whose exports this run is through with."""
+        return tuple(self._exported)
 
     def export_digest(self, module: CourseModule) -> str:
         """Hex SHA-256 of a module's staged file, or `ABSENT`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from tinytorch_build.files import digest_of
 from tinytorch_build.model import CourseModule, Problem, errors
 from tinytorch_build.plan import PlannedTask
 from tinytorch_build.session import Session
+from tinytorch_build.steps.guard import changes, watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Step(ABC):
     `inputs` is the only description of what a step depends on: the fingerprint is its digest, and an
     explanation of why a step runs is the difference between two of them, so the two cannot drift apart.
     """
+
+    runs_course_code = False
 
     def __init__(self, session: Session, task: PlannedTask) -> None:
         self.session = session
@@ -94,6 +97,8 @@ class ModuleStep(Step):
 class GateStep(Step):
     """A step that runs tests; a pass is recorded in the ledger under the fingerprint of its inputs."""
 
+    runs_course_code = True
+
     def is_backed(self, inputs: Mapping[str, str]) -> bool:
         return self.session.ledger.holds(self.task.name, digest_of(dict(inputs)))
 
@@ -102,6 +107,11 @@ class GateStep(Step):
 
 
 def timed(step: Step) -> tuple[StepResult, float]:
-    """Run a step; its result and the seconds that it took."""
+    """Run a step; its result, with what course code has changed meanwhile, and the seconds that it took."""
     began = time.perf_counter()
-    return step.run(), time.perf_counter() - began
+    before = watched(step.session) if step.runs_course_code else None
+    result = step.run()
+    if before is not None:
+        found = tuple(changes(step.session, before, step.task.name))
+        result = replace(result, problems=(*result.problems, *found))
+    return result, time.perf_counter() - began

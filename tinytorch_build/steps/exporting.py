@@ -83,6 +83,12 @@ class ExportStep(ModuleStep):
     def outputs(self) -> dict[str, str]:
         return {"export": self.session.export_digest(self.module)}
 
+    def recall(self, facts: Mapping[str, str]) -> None:
+        self.session.exported(self.module)
+
+    def finish(self, inputs: Mapping[str, str], result: StepResult) -> None:
+        self.session.exported(self.module)
+
     def run(self) -> StepResult:
         from tinytorch_build.checks.after_export import check_fidelity
         from tinytorch_build.stages.export import NothingExported, export_text

@@ -39,9 +39,7 @@ def confine(folder: Path) -> bool:
     Returns:
         whether it is confined; False where the system cannot do it.
     """
-    if sys.platform != "linux":
-        return False
-    version = _call(CREATE_RULESET, None, 0, CREATE_RULESET_VERSION)
+    version = landlock_version()
     if version < 1:
         return False
     rights = _rights(version)
@@ -54,6 +52,13 @@ def confine(folder: Path) -> bool:
         return _call(RESTRICT_SELF, ruleset, 0) == 0
     finally:
         os.close(ruleset)
+
+
+def landlock_version() -> int:
+    """The version of Landlock that this system has; 0 or less if it has none."""
+    if sys.platform != "linux":
+        return 0
+    return _call(CREATE_RULESET, None, 0, CREATE_RULESET_VERSION)
 
 
 def _rights(version: int) -> int:

@@ -20,12 +20,13 @@ SHARED = (
 )
 # No space left on device (28), or without a /dev/shm of its own: file too large (27).
 SHARED_FILE = (
-    "with open('/dev/shm/flood', 'wb') as file:\n    while True:\n        file.write(b'x' * (1 << 20))"
+    "import os\ntry:\n    with open('/dev/shm/yard-flood', 'wb') as file:\n        while True:\n"
+    "            file.write(b'x' * (1 << 20))\nfinally:\n    os.remove('/dev/shm/yard-flood')"
 )
 BOMB = "import os\nwhile True:\n    os.fork()"
 DAEMON = (
     "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork():\n        os._exit(0)\n"
-    "    while True:\n        time.sleep(0.01)\n        with open('/dev/shm/daemon', 'a') as file:\n"
+    "    while True:\n        time.sleep(0.01)\n        with open(os.environ['TMPDIR'] + '/daemon', 'a') as file:\n"
     "            file.write('still here')\nraise ValueError('its parent ends')"
 )
 

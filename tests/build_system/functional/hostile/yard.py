@@ -68,6 +68,7 @@ class Yard(GeometryCourse):
     temporary: Path = field(default_factory=Path)
     before: dict[str, str] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
+    published_before: dict[str, str] = field(default_factory=dict)
     left_behind: list[str] = field(default_factory=list)
 
     @classmethod
@@ -92,6 +93,7 @@ class Yard(GeometryCourse):
         for case in cases:
             self._write(case)
         self.before = self._precious()
+        self.published_before = self.published()
         shared = _shared_memory()
         self.run()
         after = self._precious()
@@ -99,10 +101,18 @@ class Yard(GeometryCourse):
         self.left_behind = processes_of(self.temporary)
         self.left_behind += sorted(os.listdir(self.temporary)) + sorted(_shared_memory() - shared)
 
+    def reform(self, case: Hostile) -> None:
+        """Make a hostile module good again."""
+        self.put(source_of(case.name), _source(case.name))
+        self.put(test_of(case.name), _test(case.name))
+
     def problems(self, name: str) -> tuple[Problem, ...]:
         """What is wrong with a module, warnings aside."""
         stages = self.report.modules[name].stages.values()
         return tuple(problem for task in stages for problem in errors(task.problems))
+
+    def published(self) -> dict[str, str]:
+        return self.digests("yard") | self.digests("modules.lock")
 
     def _write(self, case: Hostile) -> None:
         body = f"{indent(case.in_function, '    ')}\n    return" if case.in_function else "    return"
