@@ -64,7 +64,7 @@ def test_its_own_folders_can_be_written(workers: Workers) -> None:
     assert workers.run(Job(exec, (code, {}))).failure is None
 
 
-@pytest.mark.parametrize("target", ["os.getppid()", str(os.getpid())])
+@pytest.mark.parametrize("target", ["os.getppid()", pytest.param(str(os.getpid()), id="the build")])
 def test_processes_of_others_cannot_be_signalled(workers: Workers, target: str) -> None:
     found = detail(workers, f"import os; os.kill({target}, 9)")
     assert found == "raised PermissionError: [Errno 1] Operation not permitted"
