@@ -17,8 +17,17 @@ CHECKS = {
     "ruff check": [sys.executable, "-m", "ruff", "check", "."],
     "mypy": [sys.executable, "-m", "mypy"],
     "import-linter": [str(SCRIPTS / "lint-imports")],
-    "doit validate": [sys.executable, "-m", "doit", "validate"],
-    "pytest": [sys.executable, "-m", "pytest", "-q", "--durations=5"],
+    "doit": [sys.executable, "-m", "doit", "validate", "system", "validation"],
+    # The tests of the course have just run, in workers; what is left are those of the build, and the reference.
+    "pytest": [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--durations=5",
+        "tests/build_system",
+        "tests/reference",
+    ],
 }
 
 
