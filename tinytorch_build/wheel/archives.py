@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build import BuildBackendException, BuildException, ProjectBuilder
+
 from tinytorch_build.errors import CourseError
 from tinytorch_build.programs import Programs
 
