@@ -281,6 +281,8 @@ def test_the_manifest_of_this_repository_is_sound(tmp_path: Path) -> None:
     shutil.copy(REPOSITORY / "modules.toml", tmp_path)
     course = SmallCourse(tmp_path)
     data = tomllib.loads((tmp_path / "modules.toml").read_text(encoding="utf-8"))
+    for path in data["package"].get("license-files", ()):
+        course.write(path)
     for module in data["modules"].values():
         for path in (module["source"], *module["tests"]):
             course.write(path)
