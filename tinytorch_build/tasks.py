@@ -54,10 +54,11 @@ def open_session(root: Path, checks: Sequence[CustomCheck] = (), against: str = 
     """
     try:
         manifest = load_manifest(root / MANIFEST)
+        test_files = find_test_files(manifest)
     except ManifestError as error:
         _report_manifest(root, error)
         raise
-    return Session(manifest, make_plan(manifest, find_test_files(manifest)), checks, against)
+    return Session(manifest, make_plan(manifest, test_files), checks, against)
 
 
 def _report_manifest(root: Path, error: ManifestError) -> None:

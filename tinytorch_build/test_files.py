@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tinytorch_build.checks.imports import modules_imported
-from tinytorch_build.model import Manifest
+from tinytorch_build.errors import ManifestError
+from tinytorch_build.layout import MANIFEST
+from tinytorch_build.model import Manifest, Problem
 from tinytorch_build.plan import TestFile, TestKind
 
 
@@ -15,6 +17,9 @@ def find_test_files(manifest: Manifest) -> tuple[TestFile, ...]:
 
     A file that does not parse is taken to be about every module: its task then fails after all of them,
     with the line of the fault.
+
+    Raises:
+        ManifestError: a file leads out of the course by a symbolic link.
     """
     folders = {
         TestKind.INTEGRATION: manifest.tests.integration,
@@ -29,12 +34,20 @@ def find_test_files(manifest: Manifest) -> tuple[TestFile, ...]:
 def _files_in(manifest: Manifest, kind: TestKind, folder: Path) -> Iterator[TestFile]:
     for path in sorted({*folder.rglob("test_*.py"), *folder.rglob("*_test.py")}):
         if path.is_file():
+            shown = path.relative_to(manifest.root).as_posix()
+            if path.is_symlink() and not path.resolve().is_relative_to(manifest.root):
+                raise ManifestError([_outside(shown)])
             yield TestFile(
-                path=path.relative_to(manifest.root).as_posix(),
+                path=shown,
                 name=path.relative_to(folder).as_posix(),
                 kind=kind,
                 modules=_modules(manifest, kind, path),
             )
+
+
+def _outside(path: str) -> Problem:
+    message = f"the test file {path!r} leads out of the course by a symbolic link"
+    return Problem("bad-path", message, MANIFEST, cure="put a copy inside the course in its place")
 
 
 def _modules(manifest: Manifest, kind: TestKind, path: Path) -> tuple[str, ...]:

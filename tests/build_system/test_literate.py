@@ -281,6 +281,31 @@ def test_the_light_format_goes_through_jupytext() -> None:
             "a.ipynb: cell 1 of the notebook has no known type or no source [unreadable-source]",
         ),
         (
+            b'{"cells": [], "nbformat": [3]}',
+            "a.ipynb",
+            "a.ipynb: the notebook's nbformat is [3], and only 4 can be read [unreadable-source]",
+        ),
+        (
+            b'{"cells": [], "metadata": null}',
+            "a.ipynb",
+            "a.ipynb: the notebook has metadata that are no JSON object [unreadable-source]",
+        ),
+        (
+            b'{"cells": [{"cell_type": "raw", "source": [], "metadata": [1]}]}',
+            "a.ipynb",
+            "a.ipynb: cell 1 of the notebook has metadata that are no JSON object [unreadable-source]",
+        ),
+        (
+            b'{"cells": [{"cell_type": "raw", "source": "\\ud800"}]}',
+            "a.ipynb",
+            "a.ipynb: the notebook holds \\ud800, which is no character [unreadable-source]",
+        ),
+        (
+            b"[" * 100_000,
+            "a.ipynb",
+            "a.ipynb: the notebook's JSON is nested too deeply [unreadable-source]",
+        ),
+        (
             b"# ---\n# jupyter:\n#   - a\n# ---\n",
             "a.py",
             "a.py: jupytext cannot read the source: 'list' object has no attribute 'get' [unreadable-source]",
@@ -291,6 +316,12 @@ def test_what_cannot_be_read_says_why(raw: bytes, path: str, message: str) -> No
     with pytest.raises(UnreadableSource) as caught:
         document_of(raw, path)
     assert str(caught.value) == message
+
+
+def test_a_cell_that_is_not_found_in_the_file_makes_its_lines_unknown() -> None:
+    document = document_of(b"#' prose\nx = 1\n", "a.r")
+    assert not document.lines_known
+    assert document_of(b"```python\nx = 1\n```\n", "a.md").lines_known
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:

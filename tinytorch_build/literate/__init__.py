@@ -5,8 +5,14 @@ the other text formats that jupytext knows, its own cells are taken: the weaker 
 loses there is lost on both sides.
 """
 
-from tinytorch_build.literate.document import Cell, Directive, Document, UnreadableSource
-from tinytorch_build.literate.reading import cells_by_jupytext, document_of, read_document
+from tinytorch_build.literate.document import Cell, Directive, Document, UnreadableSource, unreadable
+from tinytorch_build.literate.notebook_file import read_notebook
+from tinytorch_build.literate.reading import (
+    cells_by_jupytext,
+    document_of,
+    notebook_by_jupytext,
+    read_document,
+)
 from tinytorch_build.literate.source_lines import SourceLines, export_statements, first_line
 from tinytorch_build.literate.syntax import PROCESS_WIDE, compile_code, parse_code
 
@@ -22,6 +28,9 @@ __all__ = [
     "document_of",
     "export_statements",
     "first_line",
+    "notebook_by_jupytext",
     "parse_code",
     "read_document",
+    "read_notebook",
+    "unreadable",
 ]

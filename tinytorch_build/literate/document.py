@@ -36,6 +36,18 @@ class UnreadableSource(CourseError):
         return str(self.problem)
 
 
+def unreadable(path: str, message: str, line: int | None = None, cure: str = "") -> UnreadableSource:
+    """The exception for a source of which this can be said.
+
+    Args:
+        path: its POSIX path from the course's root.
+        message: what was found.
+        line: 1-based line of the file, or None.
+        cure: what to do about it.
+    """
+    return UnreadableSource(Problem("unreadable-source", message, path, line, cure))
+
+
 @dataclass(frozen=True, slots=True)
 class Directive:
     """A line such as `#| export` that tells nbdev what to do with a cell.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tinytorch_build.literate.document import Cell, CellKind, Document, UnreadableSource, directives_of
+from tinytorch_build.literate.document import Cell, CellKind, Document, directives_of, unreadable
+from tinytorch_build.literate.notebook_file import read_notebook
 from tinytorch_build.literate.percent import is_percent, read_percent
 from tinytorch_build.literate.syntax import PROCESS_WIDE
-from tinytorch_build.model import Problem
 
 _SOURCE_KEY = re.compile(r'\s*"source":\s*(\[|\[\],?|"",?)\s*$')
 _KINDS: Mapping[str, CellKind] = {"code": "code", "markdown": "markdown", "raw": "raw"}
@@ -31,7 +30,7 @@ def read_document(path: Path, relative: str) -> Document:
         raw = path.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise _unreadable(relative, f"the source cannot be read: {reason}") from error
+        raise unreadable(relative, f"the source cannot be read: {reason}") from error
     return document_of(raw, relative)
 
 
@@ -49,7 +48,7 @@ def document_of(raw: bytes, relative: str) -> Document:
         text = raw.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise _unreadable(relative, "the source is not UTF-8", line, "save it as UTF-8") from error
+        raise unreadable(relative, "the source is not UTF-8", line, "save it as UTF-8") from error
     extension = PurePosixPath(relative).suffix
     if extension == ".ipynb":
         return _notebook(text, relative)
@@ -58,57 +57,22 @@ def document_of(raw: bytes, relative: str) -> Document:
     return _by_jupytext(text, relative)
 
 
-def _unreadable(path: str, message: str, line: int | None = None, cure: str = "") -> UnreadableSource:
-    return UnreadableSource(Problem("unreadable-source", message, path, line, cure))
-
-
 def _notebook(text: str, relative: str) -> Document:
-    cells = list(_notebook_cells(text, relative))
+    cells = read_notebook(text, relative).cells
     lines = [number for number, line in enumerate(text.split("\n"), 1) if _SOURCE_KEY.match(line)]
     known = len(lines) == len(cells)
     made, following = [], 1
-    for index, (kind, source, options) in enumerate(cells):
+    for index, cell in enumerate(cells):
         # Where a source is a list, its strings stand one below the other under the key.
         line = lines[index] + 1 if known else following
-        following = line + source.count("\n") + 2
-        directives = tuple(directives_of(source, line))
-        made.append(Cell(kind, source, line, directives, options=options))
+        following = line + cell.source.count("\n") + 2
+        directives = tuple(directives_of(cell.source, line))
+        made.append(Cell(cell.kind, cell.source, line, directives, options=cell.nbdev))
     return Document(relative, tuple(made), known)
 
 
-def _notebook_cells(text: str, relative: str) -> Iterator[tuple[CellKind, str, str]]:
-    """Kind, source and nbdev metadata of each cell, with every shape checked on the way."""
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        line = error.lineno if isinstance(error, json.JSONDecodeError) else None
-        raise _unreadable(relative, f"the notebook is no valid JSON: {error}", line) from error
-    cells = data.get("cells") if isinstance(data, dict) else None
-    if not isinstance(cells, list):
-        cure = "open it in Jupyter and save it, which brings it to version 4 of the format"
-        raise _unreadable(relative, "the notebook has no list of cells", cure=cure)
-    for number, cell in enumerate(cells, 1):
-        fields = cell if isinstance(cell, dict) else {}
-        kind = _KINDS.get(str(fields.get("cell_type")))
-        source = _joined(fields.get("source"))
-        if kind is None or source is None:
-            raise _unreadable(relative, f"cell {number} of the notebook has no known type or no source")
-        metadata = fields.get("metadata")
-        directives = metadata.get("nbdev") if isinstance(metadata, dict) else None
-        yield kind, source, f"nbdev={json.dumps(directives)}" if directives else ""
-
-
-def _joined(source: object) -> str | None:
-    """A cell's source, which nbformat stores as a string or as a list of lines."""
-    if isinstance(source, str):
-        return source
-    if isinstance(source, list) and all(isinstance(line, str) for line in source):
-        return "".join(source)
-    return None
-
-
-def cells_by_jupytext(text: str, relative: str) -> Sequence[Mapping[str, Any]]:
-    """The cells that jupytext makes of a text, as they stand in a notebook.
+def notebook_by_jupytext(text: str, relative: str) -> Mapping[str, Any]:
+    """The notebook that jupytext makes of a text.
 
     Args:
         text: the source.
@@ -119,32 +83,50 @@ def cells_by_jupytext(text: str, relative: str) -> Sequence[Mapping[str, Any]]:
     """
     import jupytext
 
+    # Otherwise jupytext takes the comment sign off lines such as `# copy the rows`.
     options = {"extension": PurePosixPath(relative).suffix, "comment_magics": False}
     try:
         with PROCESS_WIDE:
-            cells: Sequence[Mapping[str, Any]] = jupytext.reads(text, options)["cells"]
+            notebook: Mapping[str, Any] = jupytext.reads(text, options)
     except Exception as error:  # whatever a YAML reader or an attribute of a wrong type makes of bad input
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise _unreadable(relative, f"jupytext cannot read the source: {reason}") from error
+        raise unreadable(relative, f"jupytext cannot read the source: {reason}") from error
+    return notebook
+
+
+def cells_by_jupytext(text: str, relative: str) -> Sequence[Mapping[str, Any]]:
+    """The cells that jupytext makes of a text, as they stand in a notebook.
+
+    Raises:
+        UnreadableSource: jupytext refuses it.
+    """
+    cells: Sequence[Mapping[str, Any]] = notebook_by_jupytext(text, relative)["cells"]
     return cells
 
 
 def _by_jupytext(text: str, relative: str) -> Document:
     lines = text.split("\n")
+    plain = [re.sub("^# ?", "", line) for line in lines]
     cells: list[Cell] = []
-    position = 0
+    position, known = 0, True
     for cell in cells_by_jupytext(text, relative):
         source = str(cell["source"])
-        position = _position(lines, source.split("\n"), position)
+        wanted = source.split("\n")
+        found = _position(lines, wanted, position) if source.strip() else position
+        if found is None and cell["cell_type"] != "code":  # prose may stand in comments
+            found = _position(plain, wanted, position)
+        known = known and found is not None
+        position = position if found is None else found
         directives = tuple(directives_of(source, position + 1))
         cells.append(Cell(_KINDS[cell["cell_type"]], source, position + 1, directives))
-        position += source.count("\n") + 1
-    return Document(relative, tuple(cells))
+        if source.strip() and found is not None:
+            position += len(wanted)
+    return Document(relative, tuple(cells), known)
 
 
-def _position(lines: Sequence[str], source: Sequence[str], start: int) -> int:
-    """The index where a cell's lines stand in the file, at `start` or below; `start` if they do not."""
+def _position(lines: Sequence[str], source: Sequence[str], start: int) -> int | None:
+    """The index where a cell's lines stand in the file, at `start` or below; None if they do not."""
     for index in range(start, len(lines) - len(source) + 1):
         if lines[index] == source[0] and list(lines[index : index + len(source)]) == list(source):
             return index
-    return start
+    return None

@@ -28,6 +28,12 @@ _COMMON_LICENSES = frozenset(
     ("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "GPL-3.0-or-later", "MIT", "MPL-2.0")
 )
 
+LONGEST_NAME = 200
+"""Bytes of a file's or folder's name: file systems hold 255, and the build adds endings of its own."""
+
+LONGEST_PATH = 1000
+"""Bytes of a path from the course's root: systems hold 4,096, and the root stands before it."""
+
 ALL = "all"
 """In `depends`: every module declared above."""
 
@@ -50,6 +56,8 @@ def name_fault(name: str) -> Fault | None:
         return Fault("which is no Python identifier", _PLAIN_NAME)
     if keyword.iskeyword(name):
         return Fault("which is a keyword of Python", "choose another name")
+    if len(name.encode()) > LONGEST_NAME:
+        return Fault(f"which is longer than {LONGEST_NAME} bytes", "choose a shorter name")
     if unicodedata.normalize("NFKC", name) != name:  # the form in which Python looks a name up
         return Fault("which Python would look up in another Unicode form", _PLAIN_NAME)
     return None
@@ -82,6 +90,8 @@ def package_fault(name: str) -> Fault | None:
 
 def target_fault(target: str) -> Fault | None:
     """Why a target cannot be a module inside the package."""
+    if len(target) > LONGEST_PATH:
+        return Fault(f"which is longer than {LONGEST_PATH} characters", "choose a shorter target")
     for part in target.split("."):
         fault = name_fault(part) if part or not target else Fault("which has an empty part", "")
         if fault is not None:

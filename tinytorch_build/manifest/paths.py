@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tinytorch_build.manifest.findings import Findings, quoted, subject
-from tinytorch_build.manifest.names import Fault
+from tinytorch_build.manifest.names import LONGEST_NAME, LONGEST_PATH, Fault
 from tinytorch_build.manifest.table import Item
 from tinytorch_build.suggest import closest
 
@@ -140,6 +140,9 @@ def _form_fault(text: str) -> Fault | None:
         return Fault("which does not start at the course's root", _INSIDE)
     if ".." in path.parts:
         return Fault("which climbs by '..'", _INSIDE)
+    if len(text.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in path.parts):
+        reason = f"which is longer than {LONGEST_PATH} bytes, or {LONGEST_NAME} in one name"
+        return Fault(reason, "choose shorter names")
     if not path.parts:
         return Fault("which is the course's root itself", "name something inside it")
     return None

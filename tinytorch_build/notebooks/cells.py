@@ -79,6 +79,8 @@ def read_cells(data: bytes) -> NotebookCells:
     """
     try:
         notebook = json.loads(data.decode("utf-8"))
+        if b"\\u" in data:  # half of a pair, which JSON can hold, could never be written into a source
+            json.dumps(notebook, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise NoNotebook(f"it is no valid JSON: {error}") from error
     if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):

@@ -24,6 +24,7 @@ def make_notebook(layout: Layout, module: CourseModule, source: bytes) -> tuple[
         an error if the notebook was edited, a warning if it was damaged; and the whole difference.
 
     Raises:
+        UnreadableSource: jupytext or Jupyter would refuse it, which only a whole conversion shows.
         OSError: something cannot be written.
     """
     text = notebook_text(source, module.source)

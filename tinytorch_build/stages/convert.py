@@ -7,9 +7,9 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any, cast
+from typing import Any
 
-from tinytorch_build.literate import PROCESS_WIDE
+from tinytorch_build.literate import PROCESS_WIDE, notebook_by_jupytext, read_notebook, unreadable
 
 CELL_ID_DIGITS = 12
 """Hex digits of a cell's id: 48 bits, so that two cells of a course never meet by chance."""
@@ -27,23 +27,42 @@ def notebook_text(raw: bytes, source: str) -> str:
 
     Raises:
         UnicodeDecodeError: the bytes are no UTF-8 (the checks before the export say so first).
+        UnreadableSource: jupytext or Jupyter would refuse it.
     """
-    import jupytext
-    import nbformat
+    import nbformat.v4
 
     text = raw.decode("utf-8").replace("\r\n", "\n")
-    extension = PurePosixPath(source).suffix
-    with PROCESS_WIDE:
-        if extension == ".ipynb":
-            notebook = nbformat.reads(text, as_version=4)
-        else:
-            # Otherwise jupytext takes the comment sign off lines such as `# copy the rows`.
-            notebook = jupytext.reads(text, {"extension": extension, "comment_magics": False})
-    return str(nbformat.writes(_canonical(cast("dict[str, Any]", notebook)), version=4)) + "\n"
+    if PurePosixPath(source).suffix == ".ipynb":
+        stored = read_notebook(text, source)
+        cells = [_canonical_cell(cell.kind, cell.source, cell.metadata) for cell in stored.cells]
+        metadata = stored.metadata
+    else:
+        made = notebook_by_jupytext(text, source)
+        cells = [
+            _canonical_cell(cell["cell_type"], cell["source"], cell["metadata"]) for cell in made["cells"]
+        ]
+        metadata = made["metadata"]
+    notebook = _canonical(cells, metadata)
+    _refuse_invalid(notebook, source)
+    return str(nbformat.v4.writes(notebook)) + "\n"
+
+
+def _refuse_invalid(notebook: Any, source: str) -> None:
+    """Jupyter would not open such a notebook, and nbformat would only log it."""
+    import nbformat
+
+    try:
+        with PROCESS_WIDE:
+            nbformat.validate(notebook)
+    except nbformat.ValidationError as error:
+        reason = " ".join(str(error.message).split())
+        raise unreadable(source, f"Jupyter would refuse the notebook made of it: {reason}") from error
 
 
 def marked(notebook: str, key: str, mark: Mapping[str, str]) -> str:
     """A notebook with an entry in its metadata, where Jupyter leaves it alone; all else stays as it is.
+
+    Metadata that are no JSON object, with which Jupyter would refuse the notebook, give way to the entry.
 
     Args:
         notebook: its JSON text.
@@ -51,36 +70,30 @@ def marked(notebook: str, key: str, mark: Mapping[str, str]) -> str:
         mark: what it holds.
     """
     data = json.loads(notebook)
-    data["metadata"] = {**data.get("metadata", {}), key: dict(mark)}
+    metadata = data.get("metadata")
+    data["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), key: dict(mark)}
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"  # as Jupyter writes it
 
 
-def _canonical(notebook: dict[str, Any]) -> Any:
+def _canonical(cells: list[dict[str, Any]], metadata: Mapping[str, Any]) -> Any:
     """The notebook with everything dropped or pinned that differs between two readings of one source."""
     import nbformat
 
     seen: Counter[str] = Counter()
-    cells = [_canonical_cell(cell, seen) for cell in notebook["cells"]]
-    metadata = {
-        key: value for key, value in notebook["metadata"].items() if key in ("kernelspec", "language_info")
-    }
-    return nbformat.from_dict({"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells})
+    for cell in cells:
+        cell["id"] = _cell_id(cell["cell_type"], cell["source"], seen)
+    kept = {key: value for key, value in metadata.items() if key in ("kernelspec", "language_info")}
+    return nbformat.from_dict({"nbformat": 4, "nbformat_minor": 5, "metadata": kept, "cells": cells})
 
 
-def _canonical_cell(cell: dict[str, Any], seen: Counter[str]) -> dict[str, Any]:
-    metadata = {
-        key: value for key, value in cell["metadata"].items() if key not in ("execution", "collapsed")
+def _canonical_cell(kind: str, source: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    canonical: dict[str, Any] = {
+        "cell_type": kind,
+        "metadata": {key: value for key, value in metadata.items() if key not in ("execution", "collapsed")},
+        # jupytext keeps blank lines that happen to stand before the next cell
+        "source": source.rstrip("\n"),
     }
-    source = cell["source"].rstrip(
-        "\n"
-    )  # jupytext keeps blank lines that happen to stand before the next cell
-    canonical = {
-        "cell_type": cell["cell_type"],
-        "id": _cell_id(cell["cell_type"], source, seen),
-        "metadata": metadata,
-        "source": source,
-    }
-    if cell["cell_type"] == "code":
+    if kind == "code":
         canonical |= {"execution_count": None, "outputs": []}
     return canonical
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytorch_build.files import write_atomically
-from tinytorch_build.literate import document_of
+from tinytorch_build.literate import UnreadableSource, document_of
 from tinytorch_build.model import Problem, errors
 from tinytorch_build.session import CellFacts
 from tinytorch_build.steps.base import GateStep, ModuleStep, StepResult
@@ -53,7 +53,10 @@ class ConvertStep(ModuleStep):
         problems = check_before_export(self.session.manifest, self.module, raw)
         if errors(problems):
             return StepResult(tuple(problems))
-        found, difference = make_notebook(self.session.layout, self.module, raw)
+        try:
+            found, difference = make_notebook(self.session.layout, self.module, raw)
+        except UnreadableSource as error:
+            return StepResult((*problems, error.problem))
         problems += found
         if errors(problems):
             return StepResult(tuple(problems), output=difference)

@@ -315,7 +315,8 @@ def _changed(draw: st.DrawFn) -> Tables:
             holder = holder[key]
         how = draw(st.sampled_from(["sound", "sound", "sound", "value", "path", "remove", "add", "rename"]))
         if how == "sound":
-            holder[path[-1]] = draw(st.sampled_from(ALSO_SOUND.get(path[-1], (holder[path[-1]],))))
+            sound = draw(st.sampled_from(ALSO_SOUND.get(path[-1], (holder[path[-1]],))))
+            holder[path[-1]] = copy.deepcopy(sound)  # a later change may add to it
         elif how == "value":
             holder[path[-1]] = draw(VALUES)
         elif how == "path":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from tinytorch_build.manifest import load_manifest
 from tinytorch_build.model import Manifest
 from tinytorch_build.plan import Plan, make_plan
 from tinytorch_build.test_files import find_test_files
+
+LONGEST_FILE_NAME = 240
+"""Bytes; file systems hold 255, and a temporary name is a little longer."""
 
 
 def check_refusal(error: ManifestError, raw: bytes) -> None:
@@ -51,6 +55,10 @@ def check_paths(manifest: Manifest, place: Surroundings) -> None:
     for path in (*read, *written, layout.published):
         assert path.resolve().is_relative_to(place.course.resolve())
     assert len(set(written)) == len(written)
+    for path in written:
+        assert all(
+            len(os.fsencode(part)) <= LONGEST_FILE_NAME for part in path.relative_to(manifest.root).parts
+        )
     for path in (*written, layout.published):
         assert not any(path.is_relative_to(source) or source.is_relative_to(path) for source in read)
 
@@ -80,13 +88,14 @@ def test_any_manifest_is_read_or_refused(tmp_path: Path) -> None:
         with bounded(), place.untouched():
             try:
                 manifest = load_manifest(path)
+                test_files = find_test_files(manifest)
             except ManifestError as error:
                 tally["refused"] += 1
                 check_refusal(error, raw)
             else:
                 tally["read"] += 1
                 check_paths(manifest, place)
-                check_plan(make_plan(manifest, find_test_files(manifest)), manifest, place)
+                check_plan(make_plan(manifest, test_files), manifest, place)
         assert place.inside() == before
 
     with place.entered():

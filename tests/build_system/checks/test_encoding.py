@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.build_system.checks.samples import GOOD, SOURCE, before
+from tests.build_system.checks.samples import GOOD, SOURCE, before, course
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,15 @@ def test_a_header_that_jupytext_refuses() -> None:
         "[jupytext-header]\n"
         "  cure: write it as `jupytext --set-formats ipynb,py:percent` does, or take it out"
     ]
+
+
+def test_lines_end_for_jupytext_in_every_text_format_and_not_in_notebooks() -> None:
+    text = "```python\n#| default_exp core.layers\n```\n\na\x0cb\n\n```python\n#| export\nSIZE = 1\n```\n"
+    assert before(text, course(source="src/03_layers/layers_dev.md")) == [
+        "src/03_layers/layers_dev.md:5: the character U+000C ends a line for jupytext, which breaks the code "
+        "around it [line-end]\n  cure: write it as the escape \\x0c, or remove it"
+    ]
+    cells = ["#| default_exp core.layers\n", "#| export\nSIZE = '\u2028'\n"]
+    notebook = {"cells": [{"cell_type": "code", "source": cell} for cell in cells], "nbformat": 4}
+    raw = json.dumps(notebook, ensure_ascii=False).encode()
+    assert before(raw, course(source="src/03_layers/layers_dev.ipynb")) == []

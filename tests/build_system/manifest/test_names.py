@@ -125,6 +125,29 @@ CASES = [
         id="module name is a keyword",
     ),
     pytest.param(
+        "[modules.two]",
+        f"[modules.{'x' * 201}]",
+        [
+            (
+                f"modules.toml:8: a module is called '{'x' * 57}...', which is longer than 200 bytes [bad-name]\n"
+                "  cure: choose a shorter name"
+            )
+        ],
+        id="module name too long",
+    ),
+    pytest.param(
+        'target = "core.two"',
+        f'target = "{"a." * 500}a"',
+        [
+            (
+                f"modules.toml:10: [modules.two] target is '{'a.' * 28}a...', which is longer than 1000 "
+                "characters [bad-target]\n"
+                "  cure: choose a shorter target"
+            )
+        ],
+        id="target too long",
+    ),
+    pytest.param(
         '[modules.one]\nsource = "src/01_one/one.py"\ntarget = "core.one"\n',
         (
             "[modules.one]\n"

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.build_system.manifest.small_course import SmallCourse, changed
+from tests.build_system.manifest.small_course import GOOD, SmallCourse, changed
+from tinytorch_build.errors import ManifestError
+from tinytorch_build.manifest import load_manifest
+from tinytorch_build.test_files import find_test_files
 
 CASES = [
     pytest.param(
@@ -149,12 +152,24 @@ CASES = [
         [
             (
                 "modules.toml:9: [modules.two] source is "
-                "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...', which is not there "
-                "[missing-file]\n"
-                "  cure: create the file, or correct the path"
+                "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...', which is longer than "
+                "1000 bytes, or 200 in one name [bad-path]\n"
+                "  cure: choose shorter names"
             )
         ],
         id="too long",
+    ),
+    pytest.param(
+        "[modules.one]",
+        "[tests]\nintegration = '" + "é" * 101 + "'\n\n[modules.one]",
+        [
+            (
+                f"modules.toml:5: [tests] integration is '{'é' * 57}...', which is longer than "
+                "1000 bytes, or 200 in one name [bad-path]\n"
+                "  cure: choose shorter names"
+            )
+        ],
+        id="folder too long",
     ),
     pytest.param(
         'tests = ["tests/unit/test_two.py"]',
@@ -262,3 +277,20 @@ def test_each_fault_is_told_with_its_place_and_cure(
     for path in ("src/03/x.py", "src/01_one/three.py", "lib/01_one/one.py"):
         course.write(path)
     assert course.problems(changed(old, new)) == expected
+
+
+def test_a_test_file_that_is_a_link_out_of_the_course_is_refused(tmp_path: Path) -> None:
+    course = SmallCourse.at(tmp_path / "course")
+    course.write("modules.toml", GOOD)
+    course.write("../private.py")
+    manifest = load_manifest(course.root / "modules.toml")
+    (course.root / "tests/integration").mkdir()
+    (course.root / "tests/integration/test_in.py").symlink_to("../unit/test_two.py")
+    assert [file.path for file in find_test_files(manifest)] == ["tests/integration/test_in.py"]
+    (course.root / "tests/integration/test_out.py").symlink_to("../../../private.py")
+    with pytest.raises(ManifestError) as caught:
+        find_test_files(manifest)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "modules.toml: the test file 'tests/integration/test_out.py' leads out of the course by a symbolic link "
+        "[bad-path]\n  cure: put a copy inside the course in its place"
+    ]

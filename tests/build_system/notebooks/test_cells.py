@@ -48,6 +48,10 @@ def test_it_knows_what_it_was_made_with() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
+        (
+            b'{"cells": [{"cell_type": "raw", "source": "\\ud800"}]}',
+            "it is no valid JSON: .*surrogates not allowed",
+        ),
         (b'{"cells": [', "no valid JSON"),
         (b"\xff\xfe", "no valid JSON"),
         (b"[]", "no list of cells"),

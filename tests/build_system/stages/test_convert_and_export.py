@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tinytorch_build.stages.convert import notebook_text
+from tinytorch_build.literate import UnreadableSource
+from tinytorch_build.stages.convert import marked, notebook_text
 from tinytorch_build.stages.export import NothingExported, export_text
 
 SOURCE = """\
@@ -129,3 +130,32 @@ def test_the_export_does_not_depend_on_the_current_folder(
 def test_what_nbdev_says_nothing_about_is_an_error(source: str) -> None:
     with pytest.raises(NothingExported):
         export(convert(source))
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "message"),
+    [
+        (
+            "a.ipynb",
+            '{"cells": [{"cell_type": "code", "source": "x", "metadata": {"tags": 1}}], "nbformat": 4}',
+            "a.ipynb: Jupyter would refuse the notebook made of it: 1 is not of type 'array' [unreadable-source]",
+        ),
+        (
+            "a.py",
+            "# %% tags=1\nx\n",
+            "a.py: jupytext cannot read the source: 'int' object is not iterable [unreadable-source]",
+        ),
+    ],
+)
+def test_a_notebook_that_jupyter_or_jupytext_would_refuse_is_not_made(
+    source: str, text: str, message: str
+) -> None:
+    with pytest.raises(UnreadableSource) as caught:
+        notebook_text(text.encode(), source)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("metadata", ["null", "[1]", "{}"])
+def test_a_mark_replaces_metadata_that_are_none(metadata: str) -> None:
+    made = json.loads(marked(f'{{"cells": [], "metadata": {metadata}}}', "ours", {"a": "b"}))
+    assert made["metadata"] == {"ours": {"a": "b"}}
