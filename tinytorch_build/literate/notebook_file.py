@@ -29,9 +29,8 @@ class StoredCell:
 
     @property
     def nbdev(self) -> str:
-        """The directives that nbdev finds in the metadata, or the empty string."""
-        directives = self.metadata.get("nbdev")
-        return f"nbdev={json.dumps(directives)}" if directives else ""
+        """What nbdev looks for directives in, whatever its shape, or the empty string."""
+        return f"nbdev={json.dumps(self.metadata['nbdev'])}" if "nbdev" in self.metadata else ""
 
 
 @dataclass(frozen=True, slots=True)

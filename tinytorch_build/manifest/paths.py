@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -72,6 +73,11 @@ class CoursePaths:
         if mode is not None and not stat.S_ISDIR(mode):
             self._wrong("not-a-folder", located.item, "which is no folder", "name a folder")
             return None
+        if mode is None and self._is_circle(located):
+            self._wrong(
+                "not-a-folder", located.item, "which is a link that leads in a circle", "name a folder"
+            )
+            return None
         if mode is None and required:
             self._wrong("missing-folder", located.item, "which is not there", "create it, or remove the line")
             return None
@@ -106,6 +112,13 @@ class CoursePaths:
             return os.stat(self.root / located.path).st_mode
         except OSError:
             return None
+
+    def _is_circle(self, located: Located) -> bool:
+        try:
+            os.stat(self.root / located.path)
+        except OSError as error:
+            return error.errno == errno.ELOOP
+        return False
 
     def _neighbour(self, path: str) -> str | None:
         """A file in the same folder that was probably meant."""

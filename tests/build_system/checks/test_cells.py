@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.build_system.checks.samples import EXPORT, GOOD, SOURCE, TOP, before, exported
+from tests.build_system.checks.samples import EXPORT, GOOD, SOURCE, TOP, before, course, exported
 
 CUT = (
     "this `# %%` ends a cell in the middle of a block, and nbdev drops what follows [cell-marker-in-block]\n"
@@ -163,3 +165,15 @@ def test_comments_that_begin_like_a_magic_lose_nothing() -> None:
     text = f"{TOP}{EXPORT}# copy the rows\n# ls\n# %time it\n# !echo\nSIZE = 1  # cat\n"
     assert before(text) == []
     assert "# copy the rows\n# ls\n# %time it\n# !echo\nSIZE = 1  # cat" in exported(text).text
+
+
+@pytest.mark.parametrize("nbdev", [None, {}, {"directives": {"export": ""}}])
+def test_metadata_for_nbdev_are_refused_whatever_their_shape(nbdev: object) -> None:
+    cells = [
+        {"cell_type": "code", "source": "#| default_exp core.layers", "metadata": {}},
+        {"cell_type": "code", "source": "#| export\nSIZE = 1", "metadata": {"nbdev": nbdev}},
+    ]
+    raw = json.dumps({"cells": cells, "nbformat": 4}).encode()
+    found = before(raw, course(source="src/03_layers/layers_dev.ipynb"))
+    assert len(found) == 1
+    assert "the option `nbdev` of this cell" in found[0]

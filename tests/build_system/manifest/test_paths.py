@@ -294,3 +294,12 @@ def test_a_test_file_that_is_a_link_out_of_the_course_is_refused(tmp_path: Path)
         "modules.toml: the test file 'tests/integration/test_out.py' leads out of the course by a symbolic link "
         "[bad-path]\n  cure: put a copy inside the course in its place"
     ]
+
+
+def test_a_folder_that_is_a_link_in_a_circle_is_refused(tmp_path: Path) -> None:
+    course = SmallCourse.at(tmp_path)
+    (course.root / "tests/integration").symlink_to("integration")
+    assert course.problems(GOOD) == [
+        "modules.toml: [tests] integration is 'tests/integration', which is a link that leads in a circle "
+        "[not-a-folder]\n  cure: name a folder"
+    ]
