@@ -301,6 +301,12 @@ def test_the_light_format_goes_through_jupytext() -> None:
             "a.ipynb: the notebook holds \\ud800, which is no character [unreadable-source]",
         ),
         (
+            b"# Title\n" + b" " * 40_000,
+            "a.md",
+            "a.md:2: 1000 blanks stand in a row, which jupytext may take minutes to read [unreadable-source]\n"
+            "  cure: remove them",
+        ),
+        (
             b"[" * 100_000,
             "a.ipynb",
             "a.ipynb: the notebook's JSON is nested too deeply [unreadable-source]",

@@ -13,6 +13,10 @@ from tinytorch_build.literate.percent import is_percent, read_percent
 from tinytorch_build.literate.syntax import PROCESS_WIDE
 
 _SOURCE_KEY = re.compile(r'\s*"source":\s*(\[|\[\],?|"",?)\s*$')
+_MOST_BLANKS = 1000
+_MANY_BLANKS = re.compile(rf"[ \t\f]{{{_MOST_BLANKS}}}")
+"""In formats without comment signs, the time of jupytext's search for an encoding grows with their square."""
+
 _KINDS: Mapping[str, CellKind] = {"code": "code", "markdown": "markdown", "raw": "raw"}
 
 
@@ -79,12 +83,17 @@ def notebook_by_jupytext(text: str, relative: str) -> Mapping[str, Any]:
         relative: its POSIX path from the course's root; the ending tells the format.
 
     Raises:
-        UnreadableSource: jupytext refuses it.
+        UnreadableSource: jupytext refuses it, or would take very long over it.
     """
     import jupytext
 
     # Otherwise jupytext takes the comment sign off lines such as `# copy the rows`.
     options = {"extension": PurePosixPath(relative).suffix, "comment_magics": False}
+    blanks = _MANY_BLANKS.search(text) if not relative.endswith(".py") else None
+    if blanks is not None:
+        line = text.count("\n", 0, blanks.start()) + 1
+        message = f"{_MOST_BLANKS} blanks stand in a row, which jupytext may take minutes to read"
+        raise unreadable(relative, message, line, "remove them")
     try:
         with PROCESS_WIDE:
             notebook: Mapping[str, Any] = jupytext.reads(text, options)

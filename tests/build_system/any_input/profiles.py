@@ -47,6 +47,8 @@ def bounded() -> Iterator[None]:
     faulthandler.dump_traceback_later(4 * CASE_SECONDS, exit=True)
     try:
         yield
+    except Hang as hang:
+        raise AssertionError(str(hang)) from hang  # which hypothesis makes smaller and shows
     finally:
         faulthandler.cancel_dump_traceback_later()
         signal.alarm(0)
