@@ -116,7 +116,10 @@ def run_one(interpreter: Interpreter, folder: Path, log: TextIO, *, torch: bool)
         "making the environment": [str(interpreter.path), "-m", "venv", ".venv"],
         "installing": [str(python), "-m", "pip", "install", "--quiet", "-e", ".", *requirements(torch=torch)],
         "doit validate": [str(python), "-m", "doit", "validate"],
-        "pytest": [str(python), "-m", "pytest", "-q", "-rs", "--durations=5"],
+        "pytest": [
+            *[str(python), "-m", "pytest", "-q", "-rs"],
+            *["--numprocesses=auto", "--dist=worksteal", "--durations=5"],
+        ],
     }
     for name, command in steps.items():
         print(f"== {name}: {' '.join(command)}", file=log, flush=True)
