@@ -25,7 +25,7 @@ CHECKS = {
         "pytest",
         "-q",
         "--numprocesses=auto",
-        "--dist=worksteal",
+        "--dist=loadgroup",
         "--durations=25",
         "tests/build_system",
         "tests/reference",

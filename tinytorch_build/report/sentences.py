@@ -102,9 +102,11 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
         if file.task.outcome is Outcome.BLOCKED:
             yield f"{file.file.path} is blocked by {', '.join(file.task.blocked_by)}"
     build = report.package.get(PackageStage.BUILD)
+    blocking: tuple[str, ...] = ()
     if build is not None and build.outcome is Outcome.BLOCKED:
         yield "Integration failed, blocking release"
-    unproven = [name for name in failed if plan.by_name[name].package_stage is None]
+        blocking = build.blocked_by
+    unproven = [name for name in failed if plan.by_name[name].package_stage is None or name in blocking]
     if unproven:
         yield f"Package validation requires these tests to pass: {', '.join(unproven)}"
     yield counts(report)

@@ -110,12 +110,22 @@ def test_a_new_optional_parameter_passes_and_a_renamed_one_is_shown_at_its_sourc
     assert "raise version of [modules.shapes] in modules.toml from 1.0.0 to 2.0.0" in course.said
 
 
-def test_a_break_blocks_the_build(course: GeometryCourse) -> None:
+def test_a_break_blocks_the_build_until_it_is_repaired(course: GeometryCourse) -> None:
+    released = {file: course.text(file) for file in (COLOURS, "checks/unit/test_colours.py")}
     rename_mix(course)
     course.run("build")
     build = course.report.package[PackageStage.BUILD]
     assert (build.outcome, build.blocked_by) == (Outcome.BLOCKED, ("compatibility",))
+    assert "Integration failed, blocking release" in course.said
+    assert "Package validation requires these tests to pass: compatibility" in course.said
     assert not (course.root / "dist").exists()
+    for file, text in released.items():
+        course.put(file, text)
+    course.run("build")
+    assert course.report.outcome is Outcome.PASSED, course.said
+    whole = {stage.value for stage in PackageStage}
+    assert {task for task in course.ran() if not task.endswith(":colours")} <= whole
+    assert (course.root / "dist").is_dir()
 
 
 def test_a_module_that_changes_its_place_needs_a_raised_package(course: GeometryCourse) -> None:

@@ -123,6 +123,22 @@ def test_a_second_build_does_nothing_and_a_damaged_wheel_is_made_again(course: G
             {"validation:test_version.py"},
             id="validation",
         ),
+        pytest.param(
+            "modules.toml",
+            'depends = ["shapes", "areas"]',
+            'depends = ["areas"]',
+            "import-check:summary",
+            {"import-check:summary", "test:summary", "publish:summary", "boundaries"},
+            id="boundary",
+        ),
+        pytest.param(
+            "modules.toml",
+            'depends = ["shapes", "areas"]',
+            'depends = ["shapes<0.1", "areas"]',
+            "import-check:summary",
+            {"import-check:summary", "publish:summary"},
+            id="version constraint",
+        ),
     ],
 )
 def test_a_failing_gate_blocks_the_release_until_it_is_repaired(
@@ -181,10 +197,12 @@ def test_doit_single_cannot_build_what_has_not_passed(course: GeometryCourse) ->
     assert course.digests("dist") == {}
 
 
-def test_the_wheel_works_in_a_fresh_environment(course: GeometryCourse) -> None:
+def test_the_wheel_works_in_a_fresh_environment_and_the_report_says_so(course: GeometryCourse) -> None:
     _commit(course)
+    done = course.doit("report")
+    assert done.returncode == 0, done.stdout + done.stderr
     course.run("verify")
-    assert course.report.outcome is Outcome.PASSED, course.said
+    assert course.ran() == set()
     assert course.said.rstrip().endswith("Ready for student testing")
     steps = course.report.package[PackageStage.VERIFY].details["steps"]
     assert {step["what"]: step["outcome"] for step in steps} == {
@@ -199,9 +217,20 @@ def test_the_wheel_works_in_a_fresh_environment(course: GeometryCourse) -> None:
     }
     assert steps[1]["note"] == "4 modules, 4 names; beside it: nothing"
     assert steps[3]["note"] == "2 tests passed in 2 files"
-    course.run("verify")
-    assert course.ran() == set()
-    assert "Ready for student testing" in course.said
+    states = {line[:32].rstrip(" :"): line[32:] for line in done.stdout.splitlines() if line[31:32] == " "}
+    assert {title: states.get(title) for title in _SECTIONS} == dict.fromkeys(_SECTIONS, "passed")
+    assert "    Ready for student testing" in done.stdout.splitlines()
+    assert "Ready for student testing" in course.text("build/report/index.html")
+    assert 'failures="0"' in course.text("build/report/junit.xml")
+
+
+_SECTIONS = (
+    "Export validation",
+    "Integration results",
+    "Dependency graph",
+    "Package build",
+    "Student usability",
+)
 
 
 def test_a_test_that_leans_on_the_repository_fails_verification(course: GeometryCourse) -> None:

@@ -1,4 +1,7 @@
-"""One course and one run for each file of this folder: its cases are modules of that course."""
+"""One course and one run for each file of this folder: its cases are modules of that course.
+
+Each file is a group (`xdist_group`), so that it stays in one process and the run is made once.
+"""
 
 from __future__ import annotations
 
