@@ -261,7 +261,7 @@ def run_doit(root: Path, tasks: Sequence[str], variables: Sequence[str] = ()) ->
     """
     dodo = root / "dodo.py"
     if dodo.is_file():
-        return int(DoitMain().run(["run", "--file", str(dodo), *tasks, *variables]))
+        return int(DoitMain().run(["run", f"--file={dodo}", *tasks, *variables]))
     said = dict(variable.split("=", 1) for variable in variables)
     config, task_course = for_course(str(dodo), against=said.get("against", ""))
     loader = ModuleTaskLoader({"DOIT_CONFIG": config, "task_course": task_course})

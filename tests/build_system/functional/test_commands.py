@@ -32,7 +32,7 @@ def test_side() -> None:
 
 @pytest.fixture
 def course(tmp_path: Path) -> GeometryCourse:
-    return GeometryCourse.write(tmp_path / "Kurs mit Leerzeichen é")
+    return GeometryCourse.write(tmp_path / "Kurs=mit Leerzeichen é")
 
 
 def test_a_course_builds_from_an_unrelated_folder(course: GeometryCourse, tmp_path: Path) -> None:
