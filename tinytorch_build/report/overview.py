@@ -42,6 +42,8 @@ def overview(manifest: Manifest, plan: Plan, report: Report) -> tuple[Section, .
 
 def headline(report: Report) -> str:
     """The one sentence that comes before all others."""
+    if _built_but_not_ready(report):
+        return "Package build successful, but not ready for student testing"
     if report.outcome is Outcome.FAILED:
         return "Integration failed, blocking release"
     if package_task(report, "verify").outcome in GOOD:
@@ -50,6 +52,12 @@ def headline(report: Report) -> str:
         return "Package build successful, all modules integrated"
     passed = sum(module.outcome is Outcome.PASSED for module in report.modules.values())
     return f"{passed} of {len(report.modules)} modules passed; the package has not been built"
+
+
+def _built_but_not_ready(report: Report) -> bool:
+    """Whether everything up to the build is in order, and only the trial of what was built is not."""
+    built, tried = package_task(report, "build").outcome, package_task(report, "verify").outcome
+    return built in GOOD and tried is Outcome.FAILED
 
 
 def in_text(sections: Iterable[Section]) -> str:
@@ -173,7 +181,7 @@ class _Overview:
         state = worst([task.outcome])
         sentence = {
             Outcome.PASSED: "Ready for student testing",
-            Outcome.FAILED: "not ready for student testing: what was built does not work when installed",
+            Outcome.FAILED: f"not ready for student testing: {_why_not_ready(task)}",
             Outcome.BLOCKED: f"not ready for student testing: blocked by {', '.join(task.blocked_by)}",
         }.get(state, "nobody has installed and tried the package yet; `doit verify` does")
         steps = (
@@ -188,6 +196,14 @@ class _Overview:
                 found = package_task(self.report, stage)
                 yield from _headings(task, found)
                 yield from (p.message for p in found.problems if p.severity is Severity.WARNING)
+
+
+def _why_not_ready(task: TaskReport) -> str:
+    found = errors(task.problems)
+    if found and all(problem.check == "no-network" for problem in found):
+        return "it could not be tried, since no package index was reached"
+    failed = [step["what"] for step in task.details.get("steps", ()) if step["outcome"] == "failed"]
+    return f"this failed: {', '.join(failed)}" if failed else "it could not be tried"
 
 
 def _headings(task: PlannedTask, report: TaskReport) -> Iterator[str]:

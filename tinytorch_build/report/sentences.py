@@ -121,6 +121,8 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
     verify = report.package.get(PackageStage.VERIFY)
     if verify is not None and verify.outcome in (Outcome.RAN, Outcome.UP_TO_DATE):
         yield "Ready for student testing"
+    elif verify is not None and verify.outcome is Outcome.FAILED:
+        yield "Not ready for student testing"
 
 
 def counts(report: Report) -> str:

@@ -80,12 +80,12 @@ class VerifyStep(Step):
         return tuple(task.test_file for task in tasks if task.test_file and task.test_file.kind in _KINDS)
 
     def _commit(self) -> str:
-        from tinytorch_build.verify.attempts import NotApplicable
+        from tinytorch_build.verify.attempts import AttemptFailed, NotApplicable
         from tinytorch_build.verify.clones import find_checkout
 
         try:
             return find_checkout(self.session.layout.root, self.session.programs).commit
-        except NotApplicable as reason:
+        except (AttemptFailed, NotApplicable) as reason:  # the trial says so
             return str(reason)
 
 

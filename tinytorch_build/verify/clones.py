@@ -38,17 +38,21 @@ def find_checkout(root: Path, programs: Programs) -> Checkout:
 
     Raises:
         NotApplicable: there is no git, no repository, or no commit in it.
+        AttemptFailed: there is a repository that git cannot read.
     """
+    if not any((folder / ".git").exists() for folder in (root, *root.parents)):
+        raise NotApplicable("the course is in no git repository")
     try:
-        found = _git(programs, root, "rev-parse", "--show-toplevel", "--show-prefix", "HEAD")
+        places = _told(programs, root, "rev-parse", "--show-toplevel", "--show-prefix")
     except FileNotFoundError:
         raise NotApplicable("git is not installed") from None
-    if not found.succeeded:
-        raise NotApplicable("the course is in no git repository with a commit")
-    top, inside, commit = found.output.splitlines()
-    status = _git(programs, root, "status", "--porcelain", "--", ".")
-    changed = [line for line in status.output.splitlines() if line.strip()]
-    return Checkout(commit, Path(top), inside.rstrip("/"), len(changed))
+    head = _git(programs, root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    if not head.succeeded:
+        raise NotApplicable("nothing has been committed yet")
+    top, inside = places.splitlines()
+    status = _told(programs, root, "status", "--porcelain", "--", ".")
+    changed = [line for line in status.splitlines() if line.strip()]
+    return Checkout(head.output.strip(), Path(top), inside.rstrip("/"), len(changed))
 
 
 def clone(checkout: Checkout, goal: Path, programs: Programs) -> Path:
@@ -71,6 +75,20 @@ def clone(checkout: Checkout, goal: Path, programs: Programs) -> Path:
             output=finished.output,
         )
     return goal / checkout.inside
+
+
+def _told(programs: Programs, folder: Path, *arguments: str) -> str:
+    finished = _git(programs, folder, *arguments)
+    if not finished.succeeded:
+        raise AttemptFailed(
+            Problem(
+                "clone",
+                f"git cannot read the course's repository: {finished.last_words or finished.how}",
+                cure="see what git says; without the repository, nobody can clone it either",
+            ),
+            output=finished.output,
+        )
+    return finished.output
 
 
 def _git(programs: Programs, folder: Path, *arguments: str) -> Finished:

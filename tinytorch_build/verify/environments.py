@@ -159,6 +159,12 @@ def installer_for(programs: Programs) -> Installer:
 
 
 def _not_installed(installer: str, shown: str, finished: Finished) -> Problem:
+    if finished.status is None:
+        return Problem(
+            "not-installed-in-time",
+            f"{shown} could not be installed: {installer} did not end within {INSTALL_SECONDS:.0f} s",
+            cure="see the log for what it waited for; run `doit verify` again where the package index is nearer",
+        )
     if _UNREACHABLE.search(finished.output):
         return Problem(
             "no-network",

@@ -123,8 +123,8 @@ class CloneTrial:
 
     def _install(self) -> str:
         self._environment = self.installer.create(self.work / "environment of the clone")
-        self.installer.install(self._environment, ["-e", "."], self._root)
-        return f"pip install -e ., by {self.installer.name}"
+        self.installer.install(self._environment, ["-e", self._root], self._root)
+        return f"in place (-e), by {self.installer.name}"
 
     def _import(self) -> str:
         assert self._environment is not None

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.build_system.report.pages.reports import MANIFEST, PLAN, failing, ready, task_reports
 from tinytorch_build.model import Outcome, PackageStage, Problem
-from tinytorch_build.report import Report, TaskReport, assemble
+from tinytorch_build.report import Report, TaskReport, assemble, sentences
 from tinytorch_build.report.overview import headline, in_text, overview, worst
 
 NOTHING = assemble(MANIFEST, PLAN, {}, ())
@@ -93,13 +93,42 @@ def test_a_broken_interface_blocks_the_build() -> None:
     assert "Package validation requires these tests to pass: compatibility" in lines
 
 
-def test_a_package_that_does_not_work_when_installed() -> None:
-    problem = Problem("wheel", "it cannot be imported")
-    report = with_package(ready(), PackageStage.VERIFY, outcome=Outcome.FAILED, problems=(problem,))
+def not_verified(problem: Problem, *failed: str) -> Report:
+    """Everything was built, and the trial of it found a problem at some steps."""
+    steps = [{"what": what, "outcome": "failed", "note": problem.message} for what in failed]
+    return replace(
+        with_package(
+            ready(),
+            PackageStage.VERIFY,
+            outcome=Outcome.FAILED,
+            problems=(problem,),
+            details={"installer": "uv", "steps": steps},
+        ),
+        outcome=Outcome.FAILED,
+    )
+
+
+def test_a_package_that_does_not_work_when_installed_was_built_all_the_same() -> None:
+    report = not_verified(Problem("import", "it cannot be imported"), "import everything that it holds")
+    assert headline(report) == "Package build successful, but not ready for student testing"
     state, lines = said(report)["Student usability"]
     assert state is Outcome.FAILED
-    assert lines[0].startswith("not ready for student testing")
-    assert any("it cannot be imported" in line for line in lines)
+    assert lines[0] == "not ready for student testing: this failed: import everything that it holds"
+    assert "Package verification failed: it cannot be imported" in lines
+    assert said(report)["Package build"][0] is Outcome.PASSED
+    assert sentences.summary(PLAN, report, ["verify"], "demo").splitlines()[-2:] == [
+        "Package build successful, all modules integrated",
+        "Not ready for student testing",
+    ]
+
+
+def test_without_a_network_nothing_is_said_of_what_was_not_tried() -> None:
+    report = not_verified(Problem("no-network", "uv reached no package index"), "install the wheel")
+    assert said(report)["Student usability"][1][0] == (
+        "not ready for student testing: it could not be tried, since no package index was reached"
+    )
+    missing = not_verified(Problem("no-wheel", "a.whl is not in dist/"))
+    assert said(missing)["Student usability"][1][0] == "not ready for student testing: it could not be tried"
 
 
 def test_in_text_each_section_has_a_line_and_what_belongs_to_it() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tinytorch_build.programs import Finished, Programs
+from tinytorch_build.verify import environments
 from tinytorch_build.verify.attempts import AttemptFailed
-from tinytorch_build.verify.environments import Installer, Pip, Uv, installer_for
+from tinytorch_build.verify.environments import Environment, Installer, Pip, Uv, installer_for
 
 UV = shutil.which("uv", path=str(Path(sys.executable).parent))
 
@@ -50,6 +51,20 @@ def test_a_wheel_that_cannot_be_installed(installer: Installer, tmp_path: Path) 
         installer.install(environment, [wheel], tmp_path)
     assert failure.value.problems[0].check == "not-installable"
     assert failure.value.problems[0].message.startswith(f"{wheel.name} could not be installed: ")
+
+
+def test_an_installation_without_end_is_ended_and_not_blamed_on_the_dependencies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "INSTALL_SECONDS", 1.0)
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\nexec sleep 600\n")
+    uv.chmod(0o755)
+    with pytest.raises(AttemptFailed) as failure:
+        Uv(Programs(), uv).install(Environment(tmp_path), ["numpy>=1.26"], tmp_path)
+    (problem,) = failure.value.problems
+    assert problem.message == "numpy>=1.26 could not be installed: uv did not end within 1 s"
+    assert "dependencies" not in problem.cure
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
