@@ -82,7 +82,11 @@ def find_baseline(layout: Layout, programs: Programs, against: str) -> Baseline:
             return Baseline(None, "shallow", problem)
     except GitFault as error:
         return Baseline(None, f"git: {error}", _unusable(against or "the last release", str(error)))
-    return _nothing("no version tag that holds the package") if tag is None else _tag(layout, repository, tag)
+    return (
+        _nothing("no version tag before this one holds the package")
+        if tag is None
+        else _tag(layout, repository, tag)
+    )
 
 
 def _tag(layout: Layout, repository: Repository, tag: Tag) -> Baseline:

@@ -73,7 +73,9 @@ class Repository:
     def last_release(self, package: str) -> Tag | None:
         """The newest version tag behind the current commit whose tree holds the published package.
 
-        As installers do, it prefers a final release to pre-releases, however new.
+        As installers do, it prefers a final release to pre-releases, however new. A tag on the current
+        commit that holds the very package that stands here is no earlier release: it is this one. Compared
+        with itself, a release that is built at its tag would pass whatever it breaks.
 
         Raises:
             GitFault: git failed.
@@ -81,8 +83,18 @@ class Repository:
         if not self._ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}").succeeded:
             return None  # nothing has been committed yet
         names = _said(self._ask("tag", "--merged", "HEAD")).splitlines()
+        here = _said(self._ask("tag", "--points-at", "HEAD")).splitlines()
         held = (self.tag(name, package) for name in newest_first(names))
-        return next((tag for tag in held if tag is not None), None)
+        earlier = (tag for tag in held if tag and not (tag.name in here and self._is_this(tag, package)))
+        return next(earlier, None)
+
+    def _is_this(self, tag: Tag, package: str) -> bool:
+        """Whether a tag's package is the one published here; its record names every file by digest."""
+        path = f"{package}/{RECORD_NAME}"
+        if not (self.root / path).is_file():
+            return False
+        there = _said(self._ask("rev-parse", "--verify", f"{tag.tree}:{RECORD_NAME}"))
+        return there == _said(self._ask("hash-object", "--", path))
 
     def tags(self) -> tuple[str, ...]:
         """The names of all tags.

@@ -163,7 +163,7 @@ def _not_installed(installer: str, shown: str, finished: Finished) -> Problem:
         return Problem(
             "not-installed-in-time",
             f"{shown} could not be installed: {installer} did not end within {INSTALL_SECONDS:.0f} s",
-            cure="see the log for what it waited for; run `doit verify` again where the package index is nearer",
+            cure="the log says what it waited for; run `doit verify` again on a faster network",
         )
     if _UNREACHABLE.search(finished.output):
         return Problem(

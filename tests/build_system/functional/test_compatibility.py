@@ -57,7 +57,7 @@ def rename_mix(course: GeometryCourse) -> None:
 
 
 def test_a_removed_name_blocks_until_the_version_says_so(course: GeometryCourse) -> None:
-    assert compare(course) == {"against": "v0.3.0", "changes": []}
+    assert compare(course)["against"] is None, "what stands here is v0.3.0 itself"
     rename_mix(course)
     shown = compare(course)
     assert outcome(course) is Outcome.FAILED
@@ -144,14 +144,27 @@ def test_a_module_that_changes_its_place_needs_a_raised_package(course: Geometry
     assert course.report.outcome is Outcome.PASSED, course.said
 
 
-def test_a_new_release_is_the_new_measure(course: GeometryCourse) -> None:
+def test_a_release_built_at_its_tag_is_held_to_the_one_before_and_is_the_measure_from_then_on(
+    course: GeometryCourse,
+) -> None:
     rename_mix(course)
-    course.edit("modules.toml", 'target = "colours"', 'target = "colours"\nversion = "0.2.0"')
-    compare(course)
+    course.run("validate")
     git(course, "commit", "--quiet", "--all", "--message", "0.4.0")
     git(course, "tag", "v0.4.0")
-    assert compare(course) == {"against": "v0.4.0", "changes": []}
-    assert outcome(course) is Outcome.RAN
+    assert compare(course)["against"] == "v0.3.0"
+    assert outcome(course) is Outcome.FAILED, "the tag itself does not make a broken promise good"
+
+    course.edit("modules.toml", 'target = "colours"', 'target = "colours"\nversion = "0.2.0"')
+    course.run("validate")
+    git(course, "commit", "--quiet", "--all", "--message", "0.4.0 again")
+    git(course, "tag", "--force", "v0.4.0")
+    assert len(compare(course)["changes"]) == 2
+    assert course.report.outcome is Outcome.PASSED, course.said
+
+    course.edit(COLOURS, "first: str, second: str", "first: str, other: str")
+    course.edit(COLOURS, "{first}-{second}", "{first}-{other}")
+    assert compare(course)["against"] == "v0.4.0"
+    assert outcome(course) is Outcome.FAILED
     assert len(compare(course, against="v0.3.0")["changes"]) == 2
 
 
