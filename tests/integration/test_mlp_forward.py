@@ -19,11 +19,10 @@ def examples(*shape: int) -> Any:
 @pytest.mark.parametrize(
     ("activation", "formula"),
     [
-        (ReLU(), lambda x: np.where(x > 0, x, 0)),
-        (Tanh(), np.tanh),
-        (Sigmoid(), lambda x: 1 / (1 + np.exp(-x))),
+        pytest.param(ReLU(), lambda x: np.where(x > 0, x, 0), id="ReLU"),
+        pytest.param(Tanh(), np.tanh, id="Tanh"),
+        pytest.param(Sigmoid(), lambda x: 1 / (1 + np.exp(-x)), id="Sigmoid"),
     ],
-    ids=repr,
 )
 def test_an_mlp_with_an_activation_is_its_formula(
     activation: Callable[[Tensor], Tensor], formula: Callable[[Any], Any]
