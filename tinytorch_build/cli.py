@@ -35,7 +35,7 @@ PACKAGE_ACTIONS = {
     "test": "run every test: of modules, between modules, of whole pipelines, of the package",
     "build": "make the wheel, if everything has passed",
     "verify": "install the wheel in a fresh environment and test it there, as students will meet it",
-    "report": "do all this, and write a page that shows what came of it: build/report/index.html",
+    "report": "do all of this, and write a page that shows what came of it: build/report/index.html",
 }
 """What `tito package` can do, each with a sentence; the tasks bear the same names but for `test`."""
 
@@ -61,9 +61,11 @@ examples:
   tito test integration     run the tests between modules
   tito package validate     take everything that is sound into the package
   tito package verify       make the wheel and try it in a fresh environment
+  tito package report       all of this, and a page that shows it: build/report/index.html
 
 What has not changed is not run again. If something fails, read the first message: it names
-the file, the line and the cure. Everything that tito does is a doit task: `doit list` shows them.
+the file, the line and the cure. `tito COMMAND --help` tells more of a command. What tito exports,
+tests and packages, it does by tasks of doit: `doit list` shows them.
 """
 
 
@@ -113,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("module", nargs="*", metavar="NAME", help="modules to export")
     export.add_argument("--all", action="store_true", help="every module of the course")
-    test = commands.add_parser("test", help="test modules", description=test_sentence())
+    test = commands.add_parser(
+        "test", help="test modules, or run every test of a kind", description=test_sentence()
+    )
     test.add_argument(
         "what",
         nargs="+",
@@ -126,10 +130,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_package(commands: argparse._SubParsersAction[_Parser]) -> None:
-    """`tito package validate|test|build|verify`, each with what it does."""
+    """`tito package validate|test|build|verify|report`, each with what it does."""
     package = commands.add_parser(
         "package",
-        help="validate, test, build or verify the whole package",
+        help="validate, test, build, verify or report on the whole package",
         description="Work on the package as a whole. Each action does first what it rests on.",
     )
     actions = package.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)

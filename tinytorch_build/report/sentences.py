@@ -103,7 +103,7 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
             yield f"{file.file.path} is blocked by {', '.join(file.task.blocked_by)}"
     build = report.package.get(PackageStage.BUILD)
     blocking: tuple[str, ...] = ()
-    if build is not None and build.outcome is Outcome.BLOCKED:
+    if build is not None and build.outcome in (Outcome.BLOCKED, Outcome.FAILED):
         yield "Integration failed, blocking release"
         blocking = build.blocked_by
     unproven = [name for name in failed if plan.by_name[name].package_stage is None or name in blocking]

@@ -181,6 +181,6 @@ def _not_installed(installer: str, shown: str, finished: Finished) -> Problem:
 
 def _reason(finished: Finished) -> str:
     """The line of an installer's output that says what went wrong."""
-    lines = [re.sub(r"^\W+", "", line).rstrip() for line in finished.output.splitlines()]
+    lines = [re.sub(r"^\W*(?:cause: )?", "", line).rstrip() for line in finished.output.splitlines()]
     telling = [line for line in lines if line.lower().startswith(("error", "because", "no solution"))]
     return (telling[-1] if telling else finished.last_words) or finished.how

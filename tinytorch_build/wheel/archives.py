@@ -81,4 +81,6 @@ def _built(kind: str, source: Path, out: Path, programs: Programs) -> Path:
         builder = ProjectBuilder(source, python_executable=sys.executable, runner=run)
         return Path(builder.build("sdist" if kind == "sdist" else "wheel", out))
     except (BuildException, BuildBackendException) as error:
+        if isinstance(error, BuildBackendException) and isinstance(error.exception, BackendFailed):
+            raise error.exception from None  # `run` has said it better
         raise BackendFailed(f"the build backend made no {kind}: {error}", "".join(said)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -167,6 +168,20 @@ def test_tito_runs_the_same_tasks(course: GeometryCourse) -> None:
 def test_tito_answers_typos(course: GeometryCourse, arguments: list[str], said: str) -> None:
     done = course.tito(*arguments)
     assert (done.returncode, done.stderr) == (3, said)
+
+
+def test_tito_help_names_every_command_and_every_action(tmp_path: Path) -> None:
+    """It needs no course: a student asks before there is one."""
+    course = GeometryCourse(tmp_path)
+    for arguments, choices in (
+        ((), ("export", "test", "package", "notebook")),
+        (("package",), ("validate", "test", "build", "verify", "report")),
+        (("notebook",), ("diff", "accept", "merge", "discard")),
+    ):
+        done = course.tito(*arguments, "--help")
+        assert done.returncode == 0
+        entries = re.findall(r"(?m)^    (\w+) +\w+", done.stdout)
+        assert entries == list(choices), "each with a sentence"
 
 
 def test_tito_outside_a_course(tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ def test_what_no_wheel_can_hold_blocks_the_release(course: GeometryCourse) -> No
     assert course.report.package[PackageStage.BUILD].outcome is Outcome.FAILED
     assert "Package build failed: check-wheel-contents objects: " in course.said
     assert "Module is not located at importable path: geometry/my-tools.py" in course.said
+    assert "Integration failed, blocking release" in course.said
     assert course.digests("dist") == {}
     (course.root / "extra/my-tools.py").rename(course.root / "extra/my_tools.py")
     course.run("build")

@@ -82,6 +82,48 @@ def test_uv_is_taken_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert installer_for(Programs()).name == "uv"
 
 
+UV_SAYS = """\
+error: No solution found when resolving dependencies
+  cause: Because the current Python version (3.11.7) does not satisfy Python>=3.99, it cannot be used.
+         And because you require it, your requirements are unsatisfiable.
+"""
+OLDER_UV_SAYS = """\
+  x No solution found when resolving dependencies:
+  ╰─▶ Because numpi was not found in the package registry, your requirements are unsatisfiable.
+"""
+PIP_SAYS = """\
+ERROR: Could not find a version that satisfies the requirement numpi (from versions: none)
+[notice] A new release of pip is available
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        (
+            UV_SAYS,
+            "Because the current Python version (3.11.7) does not satisfy Python>=3.99, it cannot be used.",
+        ),
+        (
+            OLDER_UV_SAYS,
+            "Because numpi was not found in the package registry, your requirements are unsatisfiable.",
+        ),
+        (
+            PIP_SAYS,
+            "ERROR: Could not find a version that satisfies the requirement numpi (from versions: none)",
+        ),
+    ],
+    ids=["uv", "older uv", "pip"],
+)
+def test_the_reason_that_an_installer_gives_is_passed_on(tmp_path: Path, output: str, why: str) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text(f"#!/bin/sh\ncat <<'END'\n{output}END\nexit 1\n", encoding="utf-8")
+    uv.chmod(0o755)
+    with pytest.raises(AttemptFailed) as failure:
+        Uv(Programs(), uv).install(Environment(tmp_path), ["numpi"], tmp_path)
+    assert failure.value.problems[0].message == f"numpi could not be installed: {why}"
+
+
 def test_how_a_program_ended() -> None:
     assert Finished(0, "").how == "it ended with status 0"
     assert Finished(-9, "").how == "it was ended by signal 9"
