@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,8 +111,9 @@ class TestFileStep(GateStep):
         view = session.view(self.file.path, names, assembled=self._on_assembled)
         allowed = names or tuple(module.name for module in session.manifest.modules)
         found = run_tests_of(session, self.file.path, (self.file.path,), allowed, view, None)
+        between = "all modules" if self._on_assembled and len(names) > 1 else _between(names)
         return StepResult(
-            tuple(_as_integration_issue(problem, names) for problem in found.problems), output=found.output
+            tuple(_as_integration_issue(problem, between) for problem in found.problems), output=found.output
         )
 
 
@@ -167,9 +169,12 @@ def _does_something(cell: Cell) -> bool:
     return any(line and not line.startswith(("#", "import ", "from ")) for line in lines)
 
 
-def _as_integration_issue(problem: Problem, modules: Sequence[str]) -> Problem:
-    if len(modules) < 2:
+def _between(modules: Sequence[str]) -> str:
+    """`Module a, b and c`; empty for a test of one module, or of none."""
+    return f"Module {', '.join(modules[:-1])} and {modules[-1]}" if len(modules) > 1 else ""
+
+
+def _as_integration_issue(problem: Problem, between: str) -> Problem:
+    if not between:
         return problem
-    pair = f"{', '.join(modules[:-1])} and {modules[-1]}"
-    message = f"Found integration issue between Module {pair}: {problem.message}"
-    return Problem(problem.check, message, problem.file, problem.line, problem.cure, problem.severity)
+    return replace(problem, message=f"Found integration issue between {between}: {problem.message}")

@@ -153,6 +153,8 @@ def test_a_failing_gate_blocks_the_release_until_it_is_repaired(
     assert "Integration failed, blocking release" in course.said
     assert f"Package validation requires these tests to pass: {task}" in course.said
     assert "Package build successful" not in course.said
+    about_all = "Found integration issue between all modules: test_" in course.said
+    assert about_all is task.startswith(("system", "validation"))
     assert course.digests("dist") == before
     course.edit(file, new, old)
     course.run("build")
