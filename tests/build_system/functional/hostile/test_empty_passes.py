@@ -36,6 +36,8 @@ OTHER_BODY = (
 )
 SKIPPED_IN_INI = "[pytest]\naddopts = --collect-only\npython_functions = nothing\n"
 
+REPLACED = "import {module}\n{module}.{name} = lambda *values, **named: None"
+
 CASES = [
     Hostile("skipped", ["no-test-passed"], "1 skipped", in_test=WRONG, beside={CONFTEST: SKIPS}),
     Hostile(
@@ -65,6 +67,21 @@ CASES = [
         beside={CONFTEST: SWALLOWS_BELOW},
     ),
     Hostile("other_body", ["test-not-run"], "test_twice", in_test=WRONG, beside={CONFTEST: OTHER_BODY}),
+    *(
+        Hostile(
+            f"replaced_{name}",
+            ["tests-tampered"],
+            f"replaced {module}.{name}, which is not its own",
+            in_test=REPLACED.format(module=module, name=name),
+        )
+        for module, name in (("builtins", "sum"), ("numpy", "allclose"), ("pytest", "raises"))
+    ),
+    Hostile(
+        "replaced_at_import",
+        ["import-tampered"],
+        "replaced builtins.sum, which is not its own",
+        at_import=REPLACED.format(module="builtins", name="sum"),
+    ),
     Hostile(
         "stand_in",
         ["tests-shadow-pytest"],
