@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from types import FrameType, TracebackType
 from typing import Any, TextIO
 
@@ -84,6 +85,7 @@ class CourseReporter:
                 held=session.held,
                 problems=self._problems,
                 seconds=time.perf_counter() - self._began,
+                finished=datetime.now(UTC),
             )
             write_report(session.layout.report, self.report)
             failed = [name for name, report in self._tasks.items() if report.outcome is Outcome.FAILED]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,7 @@ class Report:
         package: what was done with the package as a whole.
         problems: what concerns the package as a whole.
         seconds: wall-clock time of the run.
+        finished: when it was over; None if that is not known.
     """
 
     outcome: Outcome
@@ -115,6 +117,7 @@ class Report:
     package: Mapping[PackageStage, TaskReport] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     seconds: float = 0.0
+    finished: datetime | None = None
 
     @property
     def tasks(self) -> Iterator[TaskReport]:
@@ -133,6 +136,7 @@ class Report:
         data: dict[str, Any] = {
             "schema": SCHEMA,
             "outcome": self.outcome.value,
+            "finished": self.finished.isoformat(timespec="seconds") if self.finished else None,
             "seconds": round(self.seconds, 3),
             "problems": [problem.to_json() for problem in self.problems],
             "modules": {name: module.to_json() for name, module in self.modules.items()},
@@ -155,6 +159,7 @@ def assemble(
     held: Mapping[str, tuple[str, ...]] | None = None,
     problems: Sequence[Problem] = (),
     seconds: float = 0.0,
+    finished: datetime | None = None,
 ) -> Report:
     """The report of a run.
 
@@ -167,6 +172,7 @@ def assemble(
         held: modules whose new version is held back, each with the modules that it waits for.
         problems: what concerns the package as a whole.
         seconds: wall-clock time of the run.
+        finished: when it was over.
     """
     modules = {
         module.name: _module_report(
@@ -190,7 +196,7 @@ def assemble(
         or not set(wanted) <= tasks.keys()
     )
     outcome = Outcome.FAILED if failed else Outcome.PASSED
-    return Report(outcome, modules, files, package, tuple(problems), seconds)
+    return Report(outcome, modules, files, package, tuple(problems), seconds, finished)
 
 
 def _module_report(

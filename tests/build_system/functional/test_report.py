@@ -49,9 +49,11 @@ def test_a_failing_and_hostile_course(course: GeometryCourse) -> None:
     assert "    Package validation requires these tests to pass: test:areas" in lines
     assert "    not ready for student testing: blocked by test:areas" in lines
     assert lines[-1] == f"the report is in {PAGE}, {JUNIT}"
-    assert json.loads(course.text("build/report/report.json"))["outcome"] == "failed"
+    report = json.loads(course.text("build/report/report.json"))
+    assert report["outcome"] == "failed"
 
     page = course.text(PAGE)
+    assert f"geometry 0.3.0, {report['finished'][:16].replace('T', ' ')} UTC" in page
     scripts = Scripts()
     scripts.feed(page)
     assert scripts.count == 1

@@ -143,6 +143,7 @@ class Page:
     headline: str
     state: Outcome
     counts: str
+    finished: str
     sections: tuple[Section, ...]
     problems: tuple[ShownProblem, ...]
     drawings: Mapping[str, Drawing]
@@ -169,6 +170,7 @@ def make_page(manifest: Manifest, plan: Plan, report: Report, evidence: Evidence
         headline=headline(report),
         state=report.outcome,
         counts=sentences.counts(report),
+        finished=f"{report.finished:%Y-%m-%d %H:%M %Z}" if report.finished else "",
         sections=overview(manifest, plan, report),
         problems=tuple(map(shown.problem, report.problems)),
         drawings={"wide": draw(depends, WIDE), "narrow": draw(depends, NARROW)},

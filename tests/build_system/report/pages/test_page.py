@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from html.parser import HTMLParser
 
@@ -47,6 +48,12 @@ class Parsed(HTMLParser):
     @property
     def shape(self) -> list[tuple[str, tuple[str, ...]]]:
         return [(tag, tuple(attributes)) for tag, attributes in self.tags]
+
+
+def test_who_signs_off_sees_what_was_tried_and_when() -> None:
+    finished = datetime(2026, 3, 1, 9, 5, 59, tzinfo=UTC)
+    assert "demo 0.1.0, 2026-03-01 09:05 UTC" in Parsed(html_of(replace(ready(), finished=finished))).text
+    assert replace(ready(), finished=finished).to_json()["finished"] == "2026-03-01T09:05:59+00:00"
 
 
 def test_relations_of_a_module() -> None:
