@@ -111,7 +111,7 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
         yield f"Package validation requires these tests to pass: {', '.join(unproven)}"
     yield counts(report)
     current = sum(module.published for module in report.modules.values())
-    if report.outcome is Outcome.FAILED:
+    if report.outcome is Outcome.FAILED and not _modules_are_sound(report):
         yield f"nothing that failed, or has not been checked, has reached {package}/"
     elif current:
         yield f"{package}/ holds {current} of {len(report.modules)} modules as their sources are now"
@@ -123,6 +123,14 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
         yield "Ready for student testing"
     elif verify is not None and verify.outcome is Outcome.FAILED:
         yield "Not ready for student testing"
+
+
+def _modules_are_sound(report: Report) -> bool:
+    """Whether every module passed and is published, so that a failure is of the package as a whole."""
+    modules = report.modules.values()
+    return not errors(report.problems) and all(
+        module.outcome is Outcome.PASSED and module.published for module in modules
+    )
 
 
 def counts(report: Report) -> str:

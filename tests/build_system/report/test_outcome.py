@@ -49,6 +49,20 @@ def test_a_blocked_module_names_the_module_at_the_root() -> None:
     assert said[-1] == ("nothing that failed, or has not been checked, has reached demo/")
 
 
+def test_a_failure_of_the_whole_does_not_say_that_what_is_published_is_not() -> None:
+    tasks = {
+        **every("a"),
+        **every("b"),
+        FILE.task: TaskReport(Outcome.RAN),
+        "compatibility": TaskReport(Outcome.FAILED, problems=(PROBLEM,)),
+    }
+    report = assemble(MANIFEST, PLAN, tasks, {"a", "b"})
+    assert report.outcome is Outcome.FAILED
+    assert summary(PLAN, report, ["compatibility"], "demo").splitlines()[-1] == (
+        "demo/ holds 2 of 2 modules as their sources are now"
+    )
+
+
 def test_a_failed_gate_fails_its_module() -> None:
     tasks = {
         **every("a"),
