@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -20,8 +21,9 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 DIGITS = REPOSITORY / "tests/system/data/digits.csv.gz"
 
 LEARN = """
-import sys
+import json, sys
 import numpy as np
+import tinytorch
 from tinytorch import MLP, AdamW, CrossEntropyLoss, DataLoader, ReLU, Tensor, TensorDataset, Trainer, accuracy
 
 table = np.random.default_rng(0).permutation(np.loadtxt(sys.argv[1], delimiter=",", dtype=np.int64))
@@ -29,6 +31,7 @@ images, labels = Tensor((table[:, :64] / 16).astype(np.float32)), Tensor(table[:
 network = MLP([64, 32, 10], activation=ReLU(), rng=0)
 trainer = Trainer(network, CrossEntropyLoss(), AdamW(network.parameters(), lr=3e-3))
 trainer.fit(DataLoader(TensorDataset(images[:1437], labels[:1437]), batch_size=32, shuffle=True, rng=0), 10)
+assert dict(tinytorch.__module_versions__) == json.loads(sys.argv[2])
 print(float(accuracy(network.eval()(images[1437:]), labels[1437:])))
 """
 
@@ -46,7 +49,8 @@ def test_pip_installs_it_with_numpy_alone_and_it_learns_to_read_digits(tmp_path:
     found = import_everything(manifest, names, environment, environment.folder, work, programs)
     assert re.fullmatch(rf"16 modules, {len(names)} names; beside it: numpy [\d.]+", found)
 
-    learned = programs.run([environment.python, "-I", "-c", LEARN, DIGITS], work, seconds=120)
+    versions = json.dumps({module.name: module.version for module in manifest.modules})
+    learned = programs.run([environment.python, "-I", "-c", LEARN, DIGITS, versions], work, seconds=120)
     assert learned.succeeded, learned.output
     assert float(learned.last_words) >= 0.9, "of 360 digits that it has not seen"
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,25 +24,41 @@ def installers() -> list[Installer]:
     return [*found, Uv(Programs(), Path(UV))] if UV else found
 
 
+@contextmanager
+def only_index(monkeypatch: pytest.MonkeyPatch, *, answers_calls: bool) -> Iterator[None]:
+    """The only index is one where nobody listens, or one that takes calls and then says nothing."""
+    with socket.socket() as taker:
+        taker.bind(("127.0.0.1", 0))
+        if answers_calls:
+            taker.listen()
+        address = f"http://127.0.0.1:{taker.getsockname()[1]}/simple"
+        for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"):
+            monkeypatch.setenv(name, address)
+        for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("UV_NO_CACHE", "1")
+        monkeypatch.setenv("UV_HTTP_RETRIES", "0")  # it waits longer each time
+        yield
+
+
 @pytest.mark.parametrize("installer", installers(), ids=lambda installer: installer.name)
 def test_without_a_network_it_says_so_and_ends(
     installer: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    closed = "http://127.0.0.1:9/simple"  # nobody listens there
-    for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"):
-        monkeypatch.setenv(name, closed)
-    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("UV_NO_CACHE", "1")
+    monkeypatch.setattr(environments, "_ANSWER_SECONDS", 1)
     environment = installer.create(tmp_path / "an environment")
-    with pytest.raises(AttemptFailed) as failure:
-        installer.install(environment, ["distribution-that-is-nowhere"], tmp_path)
-    (problem,) = failure.value.problems
-    assert problem.check == "no-network"
-    assert problem.message == (
-        f"distribution-that-is-nowhere could not be installed: {installer.name} reached no package index"
-    )
-    assert "run `doit verify` again where there is a network" in problem.cure
+    for answers_calls in (False, True):
+        with (
+            only_index(monkeypatch, answers_calls=answers_calls),
+            pytest.raises(AttemptFailed) as failure,
+        ):
+            installer.install(environment, ["distribution-that-is-nowhere"], tmp_path)
+        (problem,) = failure.value.problems
+        assert problem.check == "no-network"
+        assert problem.message == (
+            f"distribution-that-is-nowhere could not be installed: {installer.name} reached no package index"
+        )
+        assert "run `doit verify` again where there is a network" in problem.cure
 
 
 @pytest.mark.parametrize("installer", installers(), ids=lambda installer: installer.name)
