@@ -7,10 +7,21 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 
-class Severity(StrEnum):
+class Word(StrEnum):
+    """A choice among words. It travels between processes as its class and the word.
+
+    Python 3.11.2, which Debian 12 has, would have it travel as a call of `getattr` instead, and the build
+    calls nothing that a worker names.
+    """
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return type(self), (self.value,)
+
+
+class Severity(Word):
     """Whether a problem fails its stage (`error`) or is only shown (`warning`)."""
 
     ERROR = "error"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from tinytorch_build.model import Word
 from tinytorch_build.workers import Frame, RaisedError
 
 
-class TestResult(StrEnum):
+class TestResult(Word):
     """What became of one test."""
 
     __test__ = False  # for pytest, which collects by name

@@ -59,7 +59,9 @@ def make_distributions(project: Path, work: Path, programs: Programs) -> Distrib
     sdist = _built("sdist", project, work, programs)
     unpacked = work / "unpacked"
     with tarfile.open(sdist) as archive:
-        archive.extractall(unpacked, filter="data")
+        # Python 3.11.4 brought the filter; before it, as Debian 12 has it, all members are taken as they are.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(unpacked)
     (root,) = unpacked.iterdir()
     return Distributions(sdist, _built("wheel", root, work, programs))
 
