@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,8 @@ def _wheel(layout: Layout, against: str, wheel: Path) -> Baseline:
 
 def _without_repository(against: str) -> Baseline:
     if not against:
-        return _nothing("the course is in no git repository")
+        missing = shutil.which("git") is None
+        return _nothing("git is not installed" if missing else "the course is in no git repository")
     problem = _unusable(against, "the course is in no git repository, and there is no such file")
     return Baseline(None, "no repository", problem)
 

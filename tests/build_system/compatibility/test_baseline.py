@@ -147,6 +147,7 @@ def test_without_git_there_is_nothing_to_compare_with(root: Path, monkeypatch: p
     monkeypatch.setenv("PATH", str(root))
     baseline = find(root)
     assert (baseline.label, baseline.problem) == (None, None)
+    assert baseline.why == "no earlier release to compare with: git is not installed"
 
 
 def test_a_shallow_clone_without_the_tag_is_a_problem_with_a_cure(root: Path, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ class ShownModule:
         word: the state in a word or two.
         published: whether the package holds it as its source is now.
         relations: to other modules.
-        tasks: its stages, and the test files that are its gates.
+        tasks: its stages, the test files that are its gates, and what steps of the whole package found in it.
         docstrings: None if there is no export.
         changes: of its public names since the last release.
         unused: modules that it declares and never imports.
@@ -237,7 +237,7 @@ class _Shown:
             word=word,
             published=report.published,
             relations=self._relations(module),
-            tasks=tuple(self._tasks(module.name, report)),
+            tasks=(*self._tasks(module.name, report), *self._of_the_whole(module)),
             docstrings=self.evidence.docstrings.get(module.name),
             changes=tuple(change for change in self.changes if change["module"] == module.name),
             unused=tuple(self.details.get(module.name, {}).get("unused", ())),
@@ -250,6 +250,13 @@ class _Shown:
                     self.task(gate.path, task_of) for gate, task_of in self._gates() if gate.owner == name
                 )
             yield self.task(stage.value, task)
+
+    def _of_the_whole(self, module: CourseModule) -> Iterator[ShownTask]:
+        """What the steps of the whole package have found in a module's source."""
+        for stage, task in self.report.package.items():
+            found = tuple(problem for problem in task.problems if problem.file == module.source)
+            if found:
+                yield self.task(stage.value, TaskReport(task.outcome, problems=found))
 
     def _gates(self) -> Iterator[tuple[TestFile, TaskReport]]:
         yield from ((file.file, file.task) for file in self.report.test_files)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from tests.build_system.builders import manifest_of
 from tests.build_system.report.pages.reports import EVIDENCE, HOSTILE, MANIFEST, PLAN, failing, ready
 from tests.build_system.report.pages.test_visible import ANY_TEXT
-from tinytorch_build.model import Outcome, Problem
+from tinytorch_build.model import Outcome, PackageStage, Problem
 from tinytorch_build.plan import make_plan
 from tinytorch_build.report import Report, assemble
 from tinytorch_build.report.pages.evidence import Evidence
@@ -54,6 +54,18 @@ def test_who_signs_off_sees_what_was_tried_and_when() -> None:
     finished = datetime(2026, 3, 1, 9, 5, 59, tzinfo=UTC)
     assert "demo 0.1.0, 2026-03-01 09:05 UTC" in Parsed(html_of(replace(ready(), finished=finished))).text
     assert replace(ready(), finished=finished).to_json()["finished"] == "2026-03-01T09:05:59+00:00"
+
+
+def test_a_broken_promise_is_shown_with_the_module_that_broke_it() -> None:
+    report, stage = ready(), PackageStage.COMPATIBILITY
+    broken = Problem("api-break", "`flip` was removed", MANIFEST["tensor"].source, 40, "raise version")
+    task = replace(report.package[stage], outcome=Outcome.FAILED, problems=(broken,))
+    page = make_page(MANIFEST, PLAN, replace(report, package={**report.package, stage: task}), EVIDENCE)
+    shown = page.modules["tensor"]
+    assert (shown.tasks[-1].title, shown.tasks[-1].outcome) == ("compatibility", Outcome.FAILED)
+    assert [problem.problem for problem in shown.tasks[-1].problems] == [broken]
+    assert shown.count("error") == 1
+    assert page.modules["layers"].count("error") == 0
 
 
 def test_relations_of_a_module() -> None:
