@@ -260,6 +260,12 @@ class Manifest:
         """The full import name of a module: `tinytorch.core.tensor`."""
         return f"{self.package.name}.{module.target}"
 
+    def declares_all(self, module: CourseModule) -> bool:
+        """Whether a module's `depends` says "all", as far as can be told: two or more modules, all above."""
+        above = list(self.by_name)[: list(self.by_name).index(module.name)]
+        plain = not any(dependency.specifier for dependency in module.depends)
+        return len(above) > 1 and plain and set(module.depends_on) == set(above)
+
     @cached_property
     def by_dotted(self) -> Mapping[str, CourseModule]:
         """Every module under its full import name."""

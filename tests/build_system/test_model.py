@@ -9,9 +9,10 @@ import pytest
 
 from tinytorch_build.model import Severity, Word
 from tinytorch_build.stages.session_facts import TestResult
+from tinytorch_build.workers.job import FailureKind
 
 
-@pytest.mark.parametrize("word", [Severity.WARNING, TestResult.XFAILED])
+@pytest.mark.parametrize("word", [Severity.WARNING, TestResult.XFAILED, FailureKind.TIMED_OUT])
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_a_word_travels_as_its_class_and_nothing_else(word: Word, protocol: int) -> None:
     """On Python 3.11.2 an enumeration's member travels as a call of `getattr`, which no result may hold."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tinytorch_build.checks.export import ExportUnderCheck
 from tinytorch_build.checks.resolve import Imported, Target, imports_of, provider_of, target_of
 from tinytorch_build.layout import MANIFEST
@@ -123,7 +121,7 @@ def _root_import(manifest: Manifest, module: CourseModule, name: str) -> tuple[s
 def declared_modules_are_used(export: ExportUnderCheck) -> list[Problem]:
     """Every declared module is imported somewhere in the source (a warning)."""
     manifest, module = export.manifest, export.module
-    if _declares_all(manifest, module):
+    if manifest.declares_all(module):
         return []
     inline = [parsed.tree for parsed in export.other_cells if parsed.tree is not None]
     used = {
@@ -144,13 +142,6 @@ def declared_modules_are_used(export: ExportUnderCheck) -> list[Problem]:
         for name in module.depends_on
         if name not in used
     ]
-
-
-def _declares_all(manifest: Manifest, module: CourseModule) -> bool:
-    """Whether `depends` says "all", as far as the manifest still shows it: two or more modules, all above."""
-    above: Sequence[str] = list(manifest.by_name)[: list(manifest.by_name).index(module.name)]
-    plain = not any(dependency.specifier for dependency in module.depends)
-    return len(above) > 1 and plain and set(module.depends_on) == set(above)
 
 
 def versions_are_met(export: ExportUnderCheck) -> list[Problem]:

@@ -154,8 +154,9 @@ class _Overview:
         )
 
     def _unused(self, task: TaskReport) -> Iterator[str]:
+        """Of a module that declares all, what it does not import is no news."""
         for name, module in task.details.get("modules", {}).items():
-            if module["unused"]:
+            if module["unused"] and not self.manifest.declares_all(self.manifest[name]):
                 yield f"{name} declares and does not import: {', '.join(module['unused'])}"
 
     def build(self) -> Section:

@@ -32,6 +32,10 @@ _UNREACHABLE = re.compile(
 )
 
 
+_REFUSED = re.compile(r"HTTP status (?:client|server) error \(([^)]+)\)")
+"""What uv says of an index that is there and does not serve; pip says that it has no such distribution."""
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """A virtual environment.
@@ -164,6 +168,13 @@ def _not_installed(installer: str, shown: str, finished: Finished) -> Problem:
             "not-installed-in-time",
             f"{shown} could not be installed: {installer} did not end within {INSTALL_SECONDS:.0f} s",
             cure="the log says what it waited for; run `doit verify` again on a faster network",
+        )
+    refused = _REFUSED.search(finished.output)
+    if refused:
+        return Problem(
+            "refused-by-index",
+            f"{shown} could not be installed: the package index answered {refused[1]}",
+            cure="see whether its address is right and you may use it, then run `doit verify` again",
         )
     if _UNREACHABLE.search(finished.output):
         return Problem(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Generic, TypeVar
 
+from tinytorch_build.model import Word
 from tinytorch_build.workers.view import View
 
 Value = TypeVar("Value")
@@ -38,7 +38,7 @@ class Job(Generic[Value]):
     max_processes: int = MAX_PROCESSES
 
 
-class FailureKind(StrEnum):
+class FailureKind(Word):
     """Why a job has no result."""
 
     RAISED = "raised"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,43 @@ def test_an_installation_without_end_is_ended_and_not_blamed_on_the_dependencies
     (problem,) = failure.value.problems
     assert problem.message == "numpy>=1.26 could not be installed: uv did not end within 1 s"
     assert "dependencies" not in problem.cure
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """An index that is out of order."""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.skipif(UV is None, reason="pip does not tell what an index answers")
+def test_an_index_that_does_not_serve_is_no_lack_of_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as index:
+        threading.Thread(target=index.serve_forever, daemon=True).start()
+        for name in ("UV_INDEX", "UV_FIND_LINKS", "UV_EXTRA_INDEX_URL"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{index.server_port}/simple")
+        for name, value in {"UV_NO_CACHE": "1", "UV_HTTP_RETRIES": "0", "NO_PROXY": "127.0.0.1"}.items():
+            monkeypatch.setenv(name, value)
+        assert UV is not None
+        installer = Uv(Programs(), Path(UV))
+        environment = installer.create(tmp_path / "environment")
+        with pytest.raises(AttemptFailed) as failure:
+            installer.install(environment, ["distribution-that-is-nowhere"], tmp_path)
+        index.shutdown()
+    (problem,) = failure.value.problems
+    assert problem.check == "refused-by-index"
+    assert problem.message == (
+        "distribution-that-is-nowhere could not be installed: "
+        "the package index answered 503 Service Unavailable"
+    )
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
