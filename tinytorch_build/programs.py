@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,15 @@ from typing import IO
 
 Command = Sequence[str | Path]
 """A program and its arguments."""
+
+_GUARD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tinytorch_build.program_guard import main
+main(sys.argv[2:])
+"""
+_END_SECONDS = 10.0
+"""How long a guard may take to end its program; more than it needs by far."""
 
 _KEPT_OUTPUT = 200_000
 """Characters of the end of a program's output that are kept."""
@@ -95,11 +105,14 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 class Programs:
-    """Runs programs for one session, any number at a time; `close` ends those that still run."""
+    """Runs programs for one session, any number at a time; `close` ends those that still run.
+
+    They end with this process, too, however it ends: a guard (`program_guard`) stands between.
+    """
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: set[_Running] = set()
         self._closed = False
 
     def run(
@@ -121,14 +134,19 @@ class Programs:
         Raises:
             FileNotFoundError: there is no such program.
         """
+        program = shutil.which(command[0], path=clean_environment(extra).get("PATH"))
+        if program is None:
+            raise FileNotFoundError(f"there is no program {command[0]}")
         with tempfile.TemporaryFile() as output:
-            process = self._start([str(part) for part in command], folder, clean_environment(extra), output)
+            running = self._start([program, *map(str, command[1:])], folder, clean_environment(extra), output)
             try:
-                status: int | None = process.wait(seconds)
+                status: int | None = running.process.wait(seconds)
             except subprocess.TimeoutExpired:
                 status = None
             finally:
-                self._end(process)
+                running.end()
+                with self._mutex:
+                    self._running.discard(running)
             return Finished(status, _tail(output))
 
     def python(self, arguments: Command, folder: Path, *, seconds: float) -> Finished:
@@ -140,33 +158,75 @@ class Programs:
         with self._mutex:
             self._closed = True
             running = list(self._running)
-        for process in running:
-            _kill_group(process)
+        for program in running:
+            program.hang_up()
 
     def _start(
         self, command: list[str], folder: Path, environment: dict[str, str], output: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
+    ) -> _Running:
         with self._mutex:
             if self._closed:
                 raise InterruptedError("the run has ended")
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            self._running.add(process)
-            return process
+            running = _Running.start(command, folder, environment, output)
+            self._running.add(running)
+            return running
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """What it has left running in its group ends with it."""
-        _kill_group(process)
-        process.wait()
+
+class _Running:
+    """A program that runs, behind its guard where there is one."""
+
+    def __init__(self, process: subprocess.Popen[bytes], link: int | None) -> None:
+        self.process = process
+        self._link = link  # closing it ends the program
+        self._mutex = threading.Lock()
+
+    @classmethod
+    def start(
+        cls, command: list[str], folder: Path, environment: dict[str, str], output: IO[bytes]
+    ) -> _Running:
+        if not hasattr(os, "fork"):
+            return cls(_popen(command, folder, environment, output), None)
+        watched, link = os.pipe()
+        guard = [sys.executable, "-I", "-c", _GUARD, str(Path(__file__).resolve().parents[1]), str(watched)]
+        try:
+            return cls(_popen([*guard, *command], folder, environment, output, watched), link)
+        except BaseException:
+            os.close(link)
+            raise
+        finally:
+            os.close(watched)
+
+    def hang_up(self) -> None:
+        """Have the program killed, with all its children; `end` waits until it is gone."""
         with self._mutex:
-            self._running.discard(process)
+            if self._link is not None:
+                os.close(self._link)
+                self._link = None
+            elif not hasattr(os, "fork"):
+                self.process.kill()
+
+    def end(self) -> None:
+        """The program is gone, and what it has left running, too."""
+        self.hang_up()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_END_SECONDS)
+        _kill_group(self.process)
+        self.process.wait()
+
+
+def _popen(
+    command: list[str], folder: Path, environment: dict[str, str], output: IO[bytes], *passed: int
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=passed,
+    )
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

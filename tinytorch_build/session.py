@@ -58,12 +58,14 @@ class Session:
         checks: the course's own checks, from its `dodo.py`.
         against: what the package is compared with: a tag, or the path of a wheel; empty for the last release.
         held: modules whose new version waits, each with the published modules that have not passed with it.
+        programs: runs other programs, which end with the session.
     """
 
     manifest: Manifest
     plan: Plan
     checks: Sequence[CustomCheck] = ()
     against: str = ""
+    programs: Programs = field(default_factory=Programs)
     _cells: dict[str, CellFacts] = field(default_factory=dict)
     _notebooks: dict[str, tuple[str, str]] = field(default_factory=dict)
     _exported: set[str] = field(default_factory=set)
@@ -92,11 +94,6 @@ class Session:
         """The isolated processes; the server starts with the first job."""
         with self._mutex:  # cached_property takes no lock of its own
             return self._workers
-
-    @cached_property
-    def programs(self) -> Programs:
-        """Runs other programs, which end with the session."""
-        return Programs()
 
     @cached_property
     def _ledger(self) -> Ledger:
@@ -161,8 +158,7 @@ class Session:
             if self._run_lock is not None:
                 self._run_lock.release()
                 self._run_lock = None
-            if "programs" in self.__dict__:
-                self.programs.close()
+            self.programs.close()
             if "_workers" in self.__dict__:
                 self._workers.close()
             if "_ledger" in self.__dict__:

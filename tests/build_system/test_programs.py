@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -66,6 +68,33 @@ def test_closing_ends_what_still_runs(programs: Programs, tmp_path: Path) -> Non
     assert found[0].how == f"it was ended by signal {-found[0].status}"
     with pytest.raises(InterruptedError):
         programs.python(["-c", ""], tmp_path, seconds=60)
+
+
+_RUNS_A_PROGRAM = """
+import pathlib, sys
+from tinytorch_build.programs import Programs
+code = '''import os, pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+pathlib.Path("pids").write_text(f"{os.getpid()} {child.pid} ")
+time.sleep(600)'''
+Programs().python(["-c", code], pathlib.Path(sys.argv[1]), seconds=600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, what leaves its process group is not found")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_program_and_its_children_end_with_the_build(tmp_path: Path, number: signal.Signals) -> None:
+    build = subprocess.Popen([sys.executable, "-c", _RUNS_A_PROGRAM, str(tmp_path)])
+    pids = tmp_path / "pids"
+    pause = threading.Event()
+    while not (pids.exists() and pids.read_text().endswith(" ")):
+        assert build.poll() is None
+        pause.wait(0.01)
+    build.send_signal(number)
+    assert build.wait() == -number
+    for pid in map(int, pids.read_text().split()):
+        while _runs(pid):  # the guard needs a moment
+            pause.wait(0.01)
 
 
 def test_the_environment_names_nothing_of_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tinytorch_build.processes import adopt_orphans, children, descendants, end_descendants, kill
 from tinytorch_build.workers.environment import load_beforehand, search_path
 from tinytorch_build.workers.fence import fence
 from tinytorch_build.workers.inside import Guards
-from tinytorch_build.workers.processes import adopt_orphans, children, descendants, end_descendants, kill
 from tinytorch_build.workers.seal import Seal
 from tinytorch_build.workers.supervisor import remove_folder, reset_signals, supervise
 

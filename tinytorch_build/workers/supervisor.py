@@ -13,6 +13,14 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from tinytorch_build.processes import (
+    adopt_orphans,
+    descendants,
+    die_with_parent,
+    end_descendants,
+    exit_status,
+    held_memory_mb,
+)
 from tinytorch_build.workers.channel import Listener
 from tinytorch_build.workers.failures import (
     DAMAGED,
@@ -25,14 +33,6 @@ from tinytorch_build.workers.failures import (
 from tinytorch_build.workers.inside import WHERE_SIGNAL, Guards, work
 from tinytorch_build.workers.job import Failure
 from tinytorch_build.workers.output import HeadTail
-from tinytorch_build.workers.processes import (
-    adopt_orphans,
-    descendants,
-    die_with_parent,
-    end_descendants,
-    exit_status,
-    held_memory_mb,
-)
 from tinytorch_build.workers.wire import Order, Report, framed, loads, read_frame
 
 TICK = 0.05
