@@ -15,6 +15,7 @@ from doit.doit_cmd import DoitMain
 from tinytorch_build.errors import CourseError
 from tinytorch_build.layout import MANIFEST, Layout
 from tinytorch_build.manifest import load_manifest
+from tinytorch_build.publish import recover
 from tinytorch_build.run_lock import RunLock
 from tinytorch_build.suggest import closest
 from tinytorch_build.tasks import for_course
@@ -231,6 +232,7 @@ def handle_notebook(root: Path, action: str, name: str) -> str:
     lock = RunLock(layout.run_lock)
     lock.acquire(f"tito notebook {action} {name}")
     try:
+        recover(layout)
         return act(layout, module)
     finally:
         lock.release()

@@ -25,6 +25,10 @@ def digest_of(values: dict[str, str]) -> str:
     return total.hexdigest()
 
 
+_UNFINISHED = ".unfinished"
+"""How the names end of files that are being written."""
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` at `path`: readers see the old content or the new, also if the process is killed half-way.
 
@@ -32,7 +36,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         OSError: the folder cannot be made or written; `path` is then as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(_UNFINISHED, f".{path.name[:40]}.", path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -42,6 +46,13 @@ def write_atomically(path: Path, data: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def remove_unfinished(*folders: Path) -> None:
+    """Remove what a killed process had begun to write in folders and below; nobody may write there now."""
+    for folder in folders:
+        for path in folder.rglob(f".*{_UNFINISHED}"):
+            path.unlink(missing_ok=True)
 
 
 class FileDigests:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,11 +18,30 @@ class CourseBusy(CourseError):
     """Another process is working in this course."""
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock, or held it until it was killed.
+
+    Attributes:
+        what: the command.
+        pid: the number of its process.
+        since: when it took the lock: date and time of the local clock.
+    """
+
+    what: str
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"`{self.what}`, process {self.pid}, since {self.since}"
+
+
 class RunLock:
     """Held while a run is under way. The operating system lets go of it when its holder dies.
 
     Args:
-        path: the lock file; a note beside it (`.holder`) says who holds the lock, for the message only.
+        path: the lock file; a note beside it (`.holder`) says who holds the lock, for messages only. A note
+            that is left beside a free lock is that of a holder which was killed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,11 +49,14 @@ class RunLock:
         self._path = path
         self._lock: FileLock | None = None
 
-    def acquire(self, what: str) -> None:
+    def acquire(self, what: str) -> Holder | None:
         """Take the lock, or say who has it.
 
         Args:
             what: what the holder is doing, for the message that others get.
+
+        Returns:
+            the holder from which the lock was taken over, because it had ended without letting go.
 
         Raises:
             CourseBusy: somebody else holds it.
@@ -43,10 +66,14 @@ class RunLock:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise CourseBusy(f"another run is under way in this course: {self._holder()}") from None
+            shown = self._holder()
+            said = f"{shown}; wait for it or stop it" if shown else "its holder has left no name; wait for it"
+            raise CourseBusy(f"another run is under way in this course: {said}") from None
         self._lock = lock
-        note = {"pid": os.getpid(), "since": time.strftime("%H:%M:%S"), "what": what}
-        write_atomically(self._note, json.dumps(note).encode())
+        dead = self._holder()
+        note = Holder(what, os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S"))
+        write_atomically(self._note, json.dumps(asdict(note)).encode())
+        return dead
 
     def release(self) -> None:
         """Let go of the lock; nothing happens if it is not held."""
@@ -55,9 +82,10 @@ class RunLock:
             self._lock.release()
             self._lock = None
 
-    def _holder(self) -> str:
+    def _holder(self) -> Holder | None:
+        """Whom the note names; None if there is none that can be read."""
         try:
             note = json.loads(self._note.read_text(encoding="utf-8"))
-            return f"`{note['what']}`, process {note['pid']}, since {note['since']}; wait for it or stop it"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "its holder has left no name; wait for it"
+            return Holder(str(note["what"]), int(note["pid"]), str(note["since"]))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytorch_build.errors import CourseError
-from tinytorch_build.files import ABSENT, FileDigests, digest_of, sha256
+from tinytorch_build.files import ABSENT, FileDigests, digest_of, remove_unfinished, sha256
 from tinytorch_build.layout import Layout
 from tinytorch_build.literate import Document, SourceLines, read_document
-from tinytorch_build.model import CourseModule, Manifest, Problem
+from tinytorch_build.model import CourseModule, Manifest, Problem, Severity
 from tinytorch_build.notebooks.cells import NoNotebook, read_cells
 from tinytorch_build.plan import Plan, visible_modules
 from tinytorch_build.programs import Programs
 from tinytorch_build.publish import Ledger, ObjectStore, Publisher, render_init
-from tinytorch_build.run_lock import RunLock
+from tinytorch_build.run_lock import Holder, RunLock
 from tinytorch_build.stages.names import public_names
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Session:
             what: what the run is, for those who find the lock taken.
 
         Returns:
-            what was found wrong with the package, and put right.
+            a run that was killed, and what was found wrong with the package and put right.
 
         Raises:
             CourseBusy: another run is under way.
@@ -146,11 +146,13 @@ class Session:
             if self._run_lock is not None:
                 return []
             lock = RunLock(self.layout.run_lock)
-            lock.acquire(what)
+            dead = lock.acquire(what)
             self._run_lock = lock
+            if dead is not None:
+                remove_unfinished(self.layout.notebooks, self.layout.staging)
             settlement = self.publisher.settle()
             self.held = settlement.held
-            return list(settlement.problems)
+            return [*([_taken_over(dead)] if dead else []), *settlement.problems]
 
     def close(self) -> None:
         """End the worker processes and let go of the files and the lock. Safe to call twice."""
@@ -301,3 +303,12 @@ class Session:
 
     def relative(self, path: Path) -> str:
         return self.layout.relative(path)
+
+
+def _taken_over(dead: Holder) -> Problem:
+    return Problem(
+        "killed-run",
+        f"the last run was killed ({dead}); this one takes over its lock",
+        cure="nothing to do; what it had not finished is done again",
+        severity=Severity.WARNING,
+    )

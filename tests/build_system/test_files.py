@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tinytorch_build.files import ABSENT, FileDigests, digest_of, sha256, write_atomically
+from tinytorch_build.files import ABSENT, FileDigests, digest_of, remove_unfinished, sha256, write_atomically
 from tinytorch_build.run_lock import CourseBusy, RunLock
 
 
@@ -47,6 +49,19 @@ def test_file_digests_see_an_edit_of_same_size_and_time(tmp_path: Path) -> None:
     assert digests.of(path) == ABSENT
 
 
+def test_what_a_killed_process_had_begun_is_removed(tmp_path: Path) -> None:
+    program = (
+        "import os; from pathlib import Path; from tinytorch_build import files\n"
+        "os.replace = lambda *paths: os.kill(os.getpid(), 9)\n"
+        f"files.write_atomically(Path({str(tmp_path / 'a' / 'b.txt')!r}), b'one')"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    (tmp_path / "a" / "mine.txt").write_text("two")
+    assert len(list((tmp_path / "a").iterdir())) == 2
+    remove_unfinished(tmp_path, tmp_path / "nowhere")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["mine.txt"]
+
+
 def test_the_lock_names_its_holder_and_goes_with_it(tmp_path: Path) -> None:
     path = tmp_path / "build" / "run.lock"
     program = (
@@ -64,6 +79,24 @@ def test_the_lock_names_its_holder_and_goes_with_it(tmp_path: Path) -> None:
             RunLock(path).acquire("doit")
         holder.kill()
     lock = RunLock(path)
-    lock.acquire("doit")  # the dead holder's lock is free
+    dead = lock.acquire("doit")
+    assert dead is not None
+    assert (dead.what, dead.pid) == ("doit validate", holder.pid)
+    assert datetime.now() - datetime.fromisoformat(dead.since) < timedelta(hours=1)
     lock.release()
     lock.release()
+    assert RunLock(path).acquire("doit") is None
+
+
+@pytest.mark.parametrize(
+    "note", [b"", b"\xff\x00", b"[]", b'{"what": "doit"}', b'{"pid": "x"}', b"[" * 100_000]
+)
+def test_a_note_that_cannot_be_read_hinders_nobody(tmp_path: Path, note: bytes) -> None:
+    path = tmp_path / "run.lock"
+    first = RunLock(path)
+    path.with_name("run.lock.holder").write_bytes(note)
+    assert first.acquire("doit") is None
+    path.with_name("run.lock.holder").write_bytes(note)
+    with pytest.raises(CourseBusy, match="its holder has left no name; wait for it"):
+        RunLock(path).acquire("doit")
+    first.release()

@@ -13,6 +13,7 @@ from doit.exceptions import TaskError, TaskFailed
 from tinytorch_build.doit_plugins.backend import SqliteBackend
 from tinytorch_build.errors import CourseError
 from tinytorch_build.model import Problem, errors
+from tinytorch_build.publish import recover
 from tinytorch_build.run_lock import RunLock
 from tinytorch_build.steps import Step, StepResult, timed
 
@@ -149,6 +150,7 @@ class CleanAction(BaseAction):  # type: ignore[misc]  # doit has no types
         except CourseError as error:
             raise SystemExit(f"ERROR: {error}") from None  # doit would print any other and end with status 0
         try:
+            recover(self._step.session.layout)
             for path in self._step.writes():
                 path.unlink(missing_ok=True)
         finally:

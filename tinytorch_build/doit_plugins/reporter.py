@@ -240,7 +240,7 @@ def _nothing() -> None:
 
 
 def _end_cleanly_on_signals() -> Callable[[], None]:
-    """SIGTERM ends a run as Ctrl-C does, and neither shows a traceback.
+    """SIGTERM, and SIGHUP of a terminal that is closed, end a run as Ctrl-C does; none shows a traceback.
 
     Returns:
         what puts things back as they were, unless the run is just ending that way.
@@ -251,7 +251,13 @@ def _end_cleanly_on_signals() -> Callable[[], None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    hook_before, handler_before = sys.excepthook, signal.signal(signal.SIGTERM, interrupt)
+    hook_before = sys.excepthook
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    handlers_before = {
+        number: signal.signal(number, interrupt)
+        for number in numbers
+        if signal.getsignal(number) is not signal.SIG_IGN  # as `nohup` sets it
+    }
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
@@ -261,7 +267,8 @@ def _end_cleanly_on_signals() -> Callable[[], None]:
 
     def restore() -> None:
         if not isinstance(sys.exception(), KeyboardInterrupt):
-            signal.signal(signal.SIGTERM, handler_before)
+            for number, handler in handlers_before.items():
+                signal.signal(number, handler)
             sys.excepthook = hook_before
 
     sys.excepthook = hook

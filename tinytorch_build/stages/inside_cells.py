@@ -4,7 +4,6 @@ from __future__ import annotations
 import __future__
 
 import ast
-import asyncio
 import builtins
 import inspect
 import linecache
@@ -14,9 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinytorch_build.workers import announce
+
+if TYPE_CHECKING:
+    import asyncio
 
 FUTURE_FLAGS = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
@@ -69,6 +71,8 @@ class CellRunner:
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:
         """Where cells with a top-level `await` run."""
+        import asyncio  # 40 ms, which few courses need
+
         return asyncio.new_event_loop()
 
     @cached_property
