@@ -15,8 +15,7 @@ from doit.doit_cmd import DoitMain
 from tinytorch_build.errors import CourseError
 from tinytorch_build.layout import MANIFEST, Layout
 from tinytorch_build.manifest import load_manifest
-from tinytorch_build.publish import recover
-from tinytorch_build.run_lock import RunLock
+from tinytorch_build.session import at_work
 from tinytorch_build.suggest import closest
 from tinytorch_build.tasks import for_course
 
@@ -229,13 +228,8 @@ def handle_notebook(root: Path, action: str, name: str) -> str:
     if action == "diff":
         return commands.show(layout, module) or f"the notebook of {name} holds no edit"
     act = {"accept": commands.accept, "merge": commands.merge, "discard": commands.discard}[action]
-    lock = RunLock(layout.run_lock)
-    lock.acquire(f"tito notebook {action} {name}")
-    try:
-        recover(layout)
+    with at_work(layout, f"tito notebook {action} {name}"):
         return act(layout, module)
-    finally:
-        lock.release()
 
 
 def _test_task(name: str, modules: Sequence[str]) -> str:

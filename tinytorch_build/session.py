@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from tinytorch_build.model import CourseModule, Manifest, Problem, Severity
 from tinytorch_build.notebooks.cells import NoNotebook, read_cells
 from tinytorch_build.plan import Plan, visible_modules
 from tinytorch_build.programs import Programs
-from tinytorch_build.publish import Ledger, ObjectStore, Publisher, render_init
+from tinytorch_build.publish import Ledger, ObjectStore, Publisher, recover, render_init
 from tinytorch_build.run_lock import Holder, RunLock
 from tinytorch_build.stages.names import public_names
 
@@ -145,11 +146,7 @@ class Session:
         with self._mutex:
             if self._run_lock is not None:
                 return []
-            lock = RunLock(self.layout.run_lock)
-            dead = lock.acquire(what)
-            self._run_lock = lock
-            if dead is not None:
-                remove_unfinished(self.layout.notebooks, self.layout.staging)
+            self._run_lock, dead = _take(self.layout, what)
             settlement = self.publisher.settle()
             self.held = settlement.held
             return [*([_taken_over(dead)] if dead else []), *settlement.problems]
@@ -303,6 +300,34 @@ class Session:
 
     def relative(self, path: Path) -> str:
         return self.layout.relative(path)
+
+
+@contextmanager
+def at_work(layout: Layout, what: str) -> Iterator[None]:
+    """Have a course to oneself, without a session; what a killed run left half done is put right first.
+
+    Args:
+        layout: of the course.
+        what: what is done, for those who find the lock taken.
+
+    Raises:
+        CourseBusy: another run is under way.
+    """
+    lock, _ = _take(layout, what)
+    try:
+        recover(layout)
+        yield
+    finally:
+        lock.release()
+
+
+def _take(layout: Layout, what: str) -> tuple[RunLock, Holder | None]:
+    """Take the course's lock; from whom, if its holder was killed, and what that one had begun is removed."""
+    lock = RunLock(layout.run_lock)
+    dead = lock.acquire(what)
+    if dead is not None:
+        remove_unfinished(layout.notebooks, layout.staging)
+    return lock, dead
 
 
 def _taken_over(dead: Holder) -> Problem:

@@ -13,8 +13,7 @@ from doit.exceptions import TaskError, TaskFailed
 from tinytorch_build.doit_plugins.backend import SqliteBackend
 from tinytorch_build.errors import CourseError
 from tinytorch_build.model import Problem, errors
-from tinytorch_build.publish import recover
-from tinytorch_build.run_lock import RunLock
+from tinytorch_build.session import at_work
 from tinytorch_build.steps import Step, StepResult, timed
 
 
@@ -144,17 +143,12 @@ class CleanAction(BaseAction):  # type: ignore[misc]  # doit has no types
         return f"remove {', '.join(names) or 'nothing'}"
 
     def execute(self, out: Any = None, err: Any = None) -> None:
-        lock = RunLock(self._step.session.layout.run_lock)
         try:
-            lock.acquire("doit clean")
+            with at_work(self._step.session.layout, "doit clean"):
+                for path in self._step.writes():
+                    path.unlink(missing_ok=True)
         except CourseError as error:
             raise SystemExit(f"ERROR: {error}") from None  # doit would print any other and end with status 0
-        try:
-            recover(self._step.session.layout)
-            for path in self._step.writes():
-                path.unlink(missing_ok=True)
-        finally:
-            lock.release()
 
 
 def _changed_meanwhile(result: StepResult, changed: list[str]) -> StepResult:

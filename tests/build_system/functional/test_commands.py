@@ -120,6 +120,16 @@ def test_nothing_is_cleaned_while_a_run_is_under_way(course: GeometryCourse) -> 
     assert course.digests("build/staging") == {}
 
 
+@pytest.mark.parametrize("command", ["validate:shapes", "clean"])
+def test_whatever_follows_a_killed_run_clears_away_what_it_had_begun(
+    course: GeometryCourse, command: str
+) -> None:
+    course.put("build/run.lock.holder", '{"what": "doit", "pid": 1, "since": "2026-01-01 00:00:00"}')
+    course.put("build/staging/geometry/.colours.py.x.unfinished", "half of it")
+    assert course.doit(command).returncode == 0
+    assert not (course.root / "build/staging/geometry/.colours.py.x.unfinished").exists()
+
+
 def test_sigterm_ends_a_run_without_traceback_or_litter(course: GeometryCourse) -> None:
     course.put("checks/unit/test_shapes.py", SLOW)
     running = subprocess.Popen(
