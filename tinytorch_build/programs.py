@@ -24,6 +24,8 @@ sys.path.insert(0, sys.argv[1])
 from tinytorch_build.program_guard import main
 main(sys.argv[2:])
 """
+_GUARDED = hasattr(os, "fork")
+"""Whether a guard can stand between; elsewhere, the program alone is killed."""
 _END_SECONDS = 10.0
 """How long a guard may take to end its program; more than it needs by far."""
 
@@ -134,11 +136,12 @@ class Programs:
         Raises:
             FileNotFoundError: there is no such program.
         """
-        program = shutil.which(command[0], path=clean_environment(extra).get("PATH"))
+        environment = clean_environment(extra)
+        program = shutil.which(command[0], path=environment.get("PATH"))
         if program is None:
             raise FileNotFoundError(f"there is no program {command[0]}")
         with tempfile.TemporaryFile() as output:
-            running = self._start([program, *map(str, command[1:])], folder, clean_environment(extra), output)
+            running = self._start([program, *map(str, command[1:])], folder, environment, output)
             try:
                 status: int | None = running.process.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -184,7 +187,7 @@ class _Running:
     def start(
         cls, command: list[str], folder: Path, environment: dict[str, str], output: IO[bytes]
     ) -> _Running:
-        if not hasattr(os, "fork"):
+        if not _GUARDED:
             return cls(_popen(command, folder, environment, output), None)
         watched, link = os.pipe()
         guard = [sys.executable, "-I", "-c", _GUARD, str(Path(__file__).resolve().parents[1]), str(watched)]
@@ -199,18 +202,20 @@ class _Running:
     def hang_up(self) -> None:
         """Have the program killed, with all its children; `end` waits until it is gone."""
         with self._mutex:
-            if self._link is not None:
-                os.close(self._link)
-                self._link = None
-            elif not hasattr(os, "fork"):
-                self.process.kill()
+            link, self._link = self._link, None
+        if link is not None:
+            os.close(link)
+        elif not _GUARDED:
+            self.process.kill()
 
     def end(self) -> None:
         """The program is gone, and what it has left running, too."""
         self.hang_up()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(_END_SECONDS)
-        _kill_group(self.process)
+        if _GUARDED:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # all of it has ended
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
@@ -227,14 +232,6 @@ def _popen(
         start_new_session=True,
         pass_fds=passed,
     )
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # all of it has ended
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
 
 
 def _tail(output: IO[bytes]) -> str:

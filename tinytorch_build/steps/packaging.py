@@ -60,26 +60,15 @@ class BuildStep(Step):
             shutil.rmtree(work, ignore_errors=True)
 
     def _make(self, record: Record, work: Path) -> StepResult:
-        from tinytorch_build.wheel.archives import make_distributions
-        from tinytorch_build.wheel.inspection import inspect_distributions
-        from tinytorch_build.wheel.project import lay_out_project
+        from tinytorch_build.wheel.checked import make_checked
 
         session = self.session
-        project, out = work / "project", work / "out"
-        project.mkdir(parents=True)
-        out.mkdir()
-        lay_out_project(project, session.manifest, record, session.layout.published)
-        made = make_distributions(project, out, session.programs)
-        contents = {**record.contents(), RECORD_NAME: sha256((project / self._inside).read_bytes())}
-        problems, said = inspect_distributions(made, session.manifest.package, contents, session.programs)
+        made, problems, said = make_checked(
+            session.manifest, record, session.layout.published, work, session.programs
+        )
         if problems:
             return StepResult(tuple(problems), output=said)
         return StepResult(details={"files": list(self._put(made))})
-
-    @property
-    def _inside(self) -> str:
-        """Where the record lies in the project."""
-        return f"{self.session.manifest.package.name}/{RECORD_NAME}"
 
     def _put(self, made: Distributions) -> Iterator[Mapping[str, str | int]]:
         """Move the files to `dist`, each in one instant."""

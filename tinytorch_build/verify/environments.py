@@ -30,8 +30,6 @@ _UNREACHABLE = re.compile(
     r"|failed to fetch|network connectivity is disabled|operation timed out",
     re.IGNORECASE,
 )
-
-
 _REFUSED = re.compile(r"HTTP status (?:client|server) error \(([^)]+)\)")
 """What uv says of an index that is there and does not serve; pip says that it has no such distribution."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.build_system.git import git
 from tests.build_system.publish.builders import entry
 from tinytorch_build.compatibility.baseline import Baseline, find_baseline
 from tinytorch_build.compatibility.releases import newest_first
@@ -16,14 +15,6 @@ from tinytorch_build.layout import Layout
 from tinytorch_build.model import Problem
 from tinytorch_build.programs import Programs
 from tinytorch_build.publish import Record, render_record
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false", *arguments]
-    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    return subprocess.run(
-        command, cwd=folder, env=environment, check=True, capture_output=True, text=True
-    ).stdout
 
 
 def record(version: str) -> Record:

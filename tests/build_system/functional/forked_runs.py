@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 _SERVER = """
-import gc, json, os, signal, sys
+import gc, json, os, sys
 
 import jupytext, nbdev.export, nbformat
 from doit.doit_cmd import DoitMain
@@ -26,7 +26,7 @@ import tinytorch_build.stages.run_tests, tinytorch_build.stages.inline_cells
 import tinytorch_build.workers, tinytorch_build.publish, tinytorch_build.report
 
 defaults = tinytorch_build.workers.Workers.__init__.__kwdefaults__
-defaults["preload"] = json.loads(sys.argv[1]) or defaults["preload"]
+defaults["preload"] = json.loads(sys.argv[1])
 
 def next_run():
     for line in sys.stdin:
@@ -78,10 +78,10 @@ class ForkedRuns:
     Args:
         course: the course's folder.
         folder: an empty folder for temporary files, of which the run's processes can be known.
-        preload: what the isolated processes have loaded beforehand; if left out, all that a course may need.
+        preload: what the isolated processes have loaded beforehand.
     """
 
-    def __init__(self, course: Path, folder: Path, preload: Sequence[str] = ()) -> None:
+    def __init__(self, course: Path, folder: Path, preload: Sequence[str]) -> None:
         self._course = course
         self._said = folder / "said.txt"
         self.temporary = folder / "temporary"

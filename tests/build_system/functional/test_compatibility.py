@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,13 @@ from typing import Any
 import pytest
 
 from tests.build_system.geometry_course import GeometryCourse
+from tests.build_system.git import git
 from tinytorch_build.model import Outcome, PackageStage
 
 SHAPES = "lessons/01_shapes/shapes_dev.py"
 COLOURS = "lessons/02_colours/colours_dev.py"
 MIX = "def mix(first: str, second: str) -> str:"
 RENAMED = "def blend(first: str, second: str) -> str:"
-
-
-def git(course: GeometryCourse, *arguments: str) -> None:
-    command = ["git", "-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false", *arguments]
-    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    subprocess.run(command, cwd=course.root, env=environment, check=True, capture_output=True)
 
 
 @pytest.fixture
@@ -34,10 +28,10 @@ def course(tmp_path: Path) -> GeometryCourse:
     course.put(".gitignore", "build/\n")
     course.edit("modules.toml", 'target = "base.shapes"', 'target = "base.shapes"\nversion = "1.0.0"')
     course.run("validate")
-    git(course, "init", "--quiet")
-    git(course, "add", "--all")
-    git(course, "commit", "--quiet", "--message", "0.3.0")
-    git(course, "tag", "v0.3.0")
+    git(course.root, "init", "--quiet")
+    git(course.root, "add", "--all")
+    git(course.root, "commit", "--quiet", "--message", "0.3.0")
+    git(course.root, "tag", "v0.3.0")
     return course
 
 
@@ -149,15 +143,15 @@ def test_a_release_built_at_its_tag_is_held_to_the_one_before_and_is_the_measure
 ) -> None:
     rename_mix(course)
     course.run("validate")
-    git(course, "commit", "--quiet", "--all", "--message", "0.4.0")
-    git(course, "tag", "v0.4.0")
+    git(course.root, "commit", "--quiet", "--all", "--message", "0.4.0")
+    git(course.root, "tag", "v0.4.0")
     assert compare(course)["against"] == "v0.3.0"
     assert outcome(course) is Outcome.FAILED, "the tag itself does not make a broken promise good"
 
     course.edit("modules.toml", 'target = "colours"', 'target = "colours"\nversion = "0.2.0"')
     course.run("validate")
-    git(course, "commit", "--quiet", "--all", "--message", "0.4.0 again")
-    git(course, "tag", "--force", "v0.4.0")
+    git(course.root, "commit", "--quiet", "--all", "--message", "0.4.0 again")
+    git(course.root, "tag", "--force", "v0.4.0")
     assert len(compare(course)["changes"]) == 2
     assert course.report.outcome is Outcome.PASSED, course.said
 

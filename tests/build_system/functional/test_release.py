@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.build_system.geometry_course import GeometryCourse
+from tests.build_system.git import git
 from tinytorch_build.model import Outcome, PackageStage
 
 WHEEL = "dist/geometry-0.3.0-py3-none-any.whl"
@@ -267,9 +267,9 @@ def test_tito_builds_and_verifies_the_package(course: GeometryCourse) -> None:
 
 def _commit(course: GeometryCourse) -> None:
     """Put the course under version control."""
-    name = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
-    for arguments in (["init", "--quiet"], ["add", "."], [*name, "commit", "--quiet", "-m", "course"]):
-        subprocess.run(["git", *arguments], cwd=course.root, check=True)
+    git(course.root, "init", "--quiet")
+    git(course.root, "add", ".")
+    git(course.root, "commit", "--quiet", "-m", "course")
 
 
 def test_a_clone_lacks_what_is_not_committed(course: GeometryCourse) -> None:
@@ -305,6 +305,5 @@ packages = ["geometry"]
 
 def _commit_removal(course: GeometryCourse) -> None:
     """Commit a state in which a published file is missing, though it lies in the work tree."""
-    name = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
-    subprocess.run(["git", "rm", "--quiet", "--cached", "geometry/colours.py"], cwd=course.root, check=True)
-    subprocess.run(["git", *name, "commit", "--quiet", "-m", "one less"], cwd=course.root, check=True)
+    git(course.root, "rm", "--quiet", "--cached", "geometry/colours.py")
+    git(course.root, "commit", "--quiet", "-m", "one less")

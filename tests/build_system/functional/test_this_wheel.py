@@ -6,16 +6,12 @@ import json
 import re
 from pathlib import Path
 
-from tinytorch_build.files import sha256
 from tinytorch_build.manifest import load_manifest
-from tinytorch_build.model import Manifest
 from tinytorch_build.programs import Programs
-from tinytorch_build.publish import RECORD_NAME, Record, parse_record
+from tinytorch_build.publish import RECORD_NAME, parse_record
 from tinytorch_build.verify.environments import Pip
 from tinytorch_build.verify.imports import import_everything
-from tinytorch_build.wheel.archives import Distributions, make_distributions
-from tinytorch_build.wheel.inspection import inspect_distributions
-from tinytorch_build.wheel.project import lay_out_project
+from tinytorch_build.wheel.checked import make_checked
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 DIGITS = REPOSITORY / "tests/system/data/digits.csv.gz"
@@ -38,8 +34,10 @@ print(float(accuracy(network.eval()(images[1437:]), labels[1437:])))
 
 def test_pip_installs_it_with_numpy_alone_and_it_learns_to_read_digits(tmp_path: Path) -> None:
     manifest, programs = load_manifest(REPOSITORY / "modules.toml"), Programs()
-    record = parse_record((REPOSITORY / manifest.package.name / RECORD_NAME).read_text(encoding="utf-8"))
-    made = built(manifest, record, tmp_path, programs)
+    published = REPOSITORY / manifest.package.name
+    record = parse_record((published / RECORD_NAME).read_text(encoding="utf-8"))
+    made, problems, said = make_checked(manifest, record, published, tmp_path / "made", programs)
+    assert problems == [], said
 
     pip, work = Pip(programs), tmp_path / "elsewhere"
     work.mkdir()
@@ -53,17 +51,3 @@ def test_pip_installs_it_with_numpy_alone_and_it_learns_to_read_digits(tmp_path:
     learned = programs.run([environment.python, "-I", "-c", LEARN, DIGITS, versions], work, seconds=120)
     assert learned.succeeded, learned.output
     assert float(learned.last_words) >= 0.9, "of 360 digits that it has not seen"
-
-
-def built(manifest: Manifest, record: Record, folder: Path, programs: Programs) -> Distributions:
-    """The distributions of the package as it is committed, with which no tool finds fault."""
-    published = REPOSITORY / manifest.package.name
-    project, out = folder / "project", folder / "out"
-    project.mkdir()
-    out.mkdir()
-    lay_out_project(project, manifest, record, published)
-    made = make_distributions(project, out, programs)
-    contents = {**record.contents(), RECORD_NAME: sha256((published / RECORD_NAME).read_bytes())}
-    problems, said = inspect_distributions(made, manifest.package, contents, programs)
-    assert problems == [], said
-    return made

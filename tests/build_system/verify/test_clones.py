@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.build_system.git import git
 from tinytorch_build.programs import Programs
 from tinytorch_build.verify.attempts import AttemptFailed, NotApplicable
 from tinytorch_build.verify.clones import clone, find_checkout
-
-
-def git(folder: Path, *arguments: str) -> str:
-    name = ["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
-    command = ["git", *name, *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture

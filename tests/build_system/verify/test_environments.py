@@ -33,14 +33,20 @@ def only_index(monkeypatch: pytest.MonkeyPatch, *, answers_calls: bool) -> Itera
         taker.bind(("127.0.0.1", 0))
         if answers_calls:
             taker.listen()
-        address = f"http://127.0.0.1:{taker.getsockname()[1]}/simple"
-        for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"):
-            monkeypatch.setenv(name, address)
-        for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("UV_NO_CACHE", "1")
-        monkeypatch.setenv("UV_HTTP_RETRIES", "0")  # it waits longer each time
+        use_index(monkeypatch, taker.getsockname()[1])
         yield
+
+
+def use_index(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """Let installers ask this port of this machine, and nothing else."""
+    for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{port}/simple")
+    for name in ("FIND_LINKS", "EXTRA_INDEX_URL", "NO_INDEX", "INDEX"):
+        monkeypatch.delenv(f"PIP_{name}", raising=False)
+        monkeypatch.delenv(f"UV_{name}", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")  # it waits longer each time
 
 
 @pytest.mark.parametrize("installer", installers(), ids=lambda installer: installer.name)
@@ -105,12 +111,7 @@ def test_an_index_that_does_not_serve_is_no_lack_of_network(
 ) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as index:
         threading.Thread(target=index.serve_forever, daemon=True).start()
-        for name in ("UV_INDEX", "UV_FIND_LINKS", "UV_EXTRA_INDEX_URL"):
-            monkeypatch.delenv(name, raising=False)
-        for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX"):
-            monkeypatch.setenv(name, f"http://127.0.0.1:{index.server_port}/simple")
-        for name, value in {"UV_NO_CACHE": "1", "UV_HTTP_RETRIES": "0", "NO_PROXY": "127.0.0.1"}.items():
-            monkeypatch.setenv(name, value)
+        use_index(monkeypatch, index.server_port)
         assert UV is not None
         installer = Uv(Programs(), Path(UV))
         environment = installer.create(tmp_path / "environment")
