@@ -15,6 +15,7 @@ from doit.doit_cmd import DoitMain
 from tinytorch_build.errors import CourseError
 from tinytorch_build.layout import MANIFEST, Layout
 from tinytorch_build.manifest import load_manifest
+from tinytorch_build.refusals import Refusal
 from tinytorch_build.session import at_work
 from tinytorch_build.suggest import closest
 from tinytorch_build.tasks import for_course
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         root = course_root(Path(options.course) if options.course else Path.cwd())
         if options.command == "notebook":
-            print(handle_notebook(root, options.action, options.module))
+            print(_handled(root, options))
             return 0
         tasks = wanted_tasks(root, options)
     except CourseError as error:
@@ -230,6 +231,14 @@ def handle_notebook(root: Path, action: str, name: str) -> str:
     act = {"accept": commands.accept, "merge": commands.merge, "discard": commands.discard}[action]
     with at_work(layout, f"tito notebook {action} {name}"):
         return act(layout, module)
+
+
+def _handled(root: Path, options: argparse.Namespace) -> str:
+    """`handle_notebook`, with what the system refuses told as a fault that the user can cure."""
+    try:
+        return handle_notebook(root, options.action, options.module)
+    except OSError as error:
+        raise CourseError(str(Refusal.of(error, root))) from error
 
 
 def _test_task(name: str, modules: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ABSENT = "absent"
@@ -33,9 +34,14 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` at `path`: readers see the old content or the new, also if the process is killed half-way.
 
     Raises:
-        OSError: the folder cannot be made or written; `path` is then as it was.
+        OSError: the folder cannot be made or written; `path` is then as it was, and its name in the error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    with naming(path):
+        _write_aside_and_move(path, data)
+
+
+def _write_aside_and_move(path: Path, data: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(_UNFINISHED, f".{path.name[:40]}.", path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -45,6 +51,16 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let what the system refuses say which file it was about: it does not, where only a number is open."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
         raise
 
 

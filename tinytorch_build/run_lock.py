@@ -60,6 +60,7 @@ class RunLock:
 
         Raises:
             CourseBusy: somebody else holds it.
+            OSError: it cannot be taken, as on a full disk.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._path)
@@ -69,18 +70,24 @@ class RunLock:
             shown = self._holder()
             said = f"{shown}; wait for it or stop it" if shown else "its holder has left no name; wait for it"
             raise CourseBusy(f"another run is under way in this course: {said}") from None
-        self._lock = lock
         dead = self._holder()
         note = Holder(what, os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S"))
-        write_atomically(self._note, json.dumps(asdict(note)).encode())
+        try:
+            write_atomically(self._note, json.dumps(asdict(note)).encode())
+        except BaseException:
+            lock.release()
+            raise
+        self._lock = lock
         return dead
 
     def release(self) -> None:
         """Let go of the lock; nothing happens if it is not held."""
         if self._lock is not None:
-            self._note.unlink(missing_ok=True)
-            self._lock.release()
-            self._lock = None
+            try:
+                self._note.unlink(missing_ok=True)
+            finally:
+                self._lock.release()
+                self._lock = None
 
     def _holder(self) -> Holder | None:
         """Whom the note names; None if there is none that can be read."""

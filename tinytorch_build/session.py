@@ -142,6 +142,8 @@ class Session:
 
         Raises:
             CourseBusy: another run is under way.
+            PublishError: the package cannot be put right.
+            OSError: the lock cannot be taken, as on a full disk.
         """
         with self._mutex:
             if self._run_lock is not None:
@@ -312,6 +314,7 @@ def at_work(layout: Layout, what: str) -> Iterator[None]:
 
     Raises:
         CourseBusy: another run is under way.
+        OSError: the system refuses to read or write, as on a full disk.
     """
     lock, _ = _take(layout, what)
     try:
@@ -325,8 +328,12 @@ def _take(layout: Layout, what: str) -> tuple[RunLock, Holder | None]:
     """Take the course's lock; from whom, if its holder was killed, and what that one had begun is removed."""
     lock = RunLock(layout.run_lock)
     dead = lock.acquire(what)
-    if dead is not None:
-        remove_unfinished(layout.notebooks, layout.staging)
+    try:
+        if dead is not None:
+            remove_unfinished(layout.notebooks, layout.staging)
+    except BaseException:
+        lock.release()
+        raise
     return lock, dead
 
 

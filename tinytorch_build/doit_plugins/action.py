@@ -13,6 +13,7 @@ from doit.exceptions import TaskError, TaskFailed
 from tinytorch_build.doit_plugins.backend import SqliteBackend
 from tinytorch_build.errors import CourseError
 from tinytorch_build.model import Problem, errors
+from tinytorch_build.refusals import Refusal
 from tinytorch_build.session import at_work
 from tinytorch_build.steps import Step, StepResult, timed
 
@@ -56,13 +57,16 @@ class Freshness(UptodateCalculator):  # type: ignore[misc]  # doit has no types
 
     def __call__(self, task: Any, values: dict[str, Any]) -> bool:
         self.values = values
-        current = (
-            values.get("inputs") == self._step.inputs()
-            and values.get("outputs") == self._step.outputs()
-            and self._step.is_backed(values["inputs"])
-        )
-        if current:
-            self._step.recall(values["facts"])
+        try:
+            current = (
+                values.get("inputs") == self._step.inputs()
+                and values.get("outputs") == self._step.outputs()
+                and self._step.is_backed(values["inputs"])
+            )
+            if current:
+                self._step.recall(values["facts"])
+        except (CourseError, OSError):
+            return False  # when the step runs, it comes upon the same, and says so
         return current
 
     def drop_record(self) -> None:
@@ -106,6 +110,9 @@ class StepAction(BaseAction):  # type: ignore[misc]  # doit has no types
             return self._execute()
         except CourseError as error:
             return StepFailed(StepResult((Problem("build", str(error)),)), 0.0)
+        except OSError as error:
+            problem = Refusal.of(error, self._step.session.layout.root).problem("the system refuses")
+            return StepFailed(StepResult((problem,), output=traceback.format_exc()), 0.0)
         except Exception as error:  # every fault of a step ends here, and is shown as ours, not hidden
             return StepBroken(self._step, error, traceback.format_exc())
 
@@ -149,6 +156,8 @@ class CleanAction(BaseAction):  # type: ignore[misc]  # doit has no types
                     path.unlink(missing_ok=True)
         except CourseError as error:
             raise SystemExit(f"ERROR: {error}") from None  # doit would print any other and end with status 0
+        except OSError as error:
+            raise SystemExit(f"ERROR: {Refusal.of(error, self._step.session.layout.root)}") from None
 
 
 def _changed_meanwhile(result: StepResult, changed: list[str]) -> StepResult:

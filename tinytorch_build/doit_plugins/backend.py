@@ -5,10 +5,27 @@ from __future__ import annotations
 import sqlite3
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-_SCHEMA = "create table if not exists task (id text primary key, data text not null)"
+from doit.exceptions import InvalidTask
+
+from tinytorch_build.databases import Schema, is_damage, is_sealed, open_database, seal, set_aside
+from tinytorch_build.errors import CourseError
+from tinytorch_build.refusals import Refusal
+
+_SCHEMA = Schema(
+    version=2,
+    tables={"task": "CREATE TABLE task (id TEXT PRIMARY KEY, data TEXT NOT NULL, seal TEXT NOT NULL)"},
+    columns={"task": ("id", "data", "seal")},
+)
+
+_T = TypeVar("_T")
+
+
+class DatabaseRefused(CourseError, InvalidTask):  # type: ignore[misc]  # doit has no types
+    """doit's database cannot be read or written; doit then ends the run, with this message."""
 
 
 class SqliteBackend:
@@ -16,7 +33,10 @@ class SqliteBackend:
 
     doit's own backends write at the end of a run: after a kill, what ran is forgotten, or, worse, an undone
     edit looks up to date over the killed run's output. Here the journal is a write-ahead log, and a
-    damaged file is set aside and begun anew, since all that it costs is to run the tasks again.
+    damaged file is set aside and begun anew, since all that it costs is to run the tasks again. Each row
+    bears a digest: one that was spoilt counts as never written.
+
+    Every method raises DatabaseRefused if the machine refuses to read or write, as on a full disk.
     """
 
     desc = "sqlite with a commit per task (tinytorch-build)"
@@ -28,36 +48,52 @@ class SqliteBackend:
         self._cache: dict[str, dict[str, Any]] = {}
         self._unwritten: set[str] = set()
         self._removed: dict[str, dict[str, Any]] = {}
+        self._refused = False
         self._connection: sqlite3.Connection | None = None
 
-    def _open(self) -> sqlite3.Connection:
-        """The connection; made on first use, so that commands that only list tasks create no file."""
-        if self._connection is None:
-            path = Path(self.name)
-            path.parent.mkdir(parents=True, exist_ok=True)
+    def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do something with the file; made on first use, so commands that only list tasks create none."""
+        path = Path(self.name)
+        try:
             try:
-                self._connection = _connect(path)
+                if self._connection is None:
+                    self._connection = open_database(path, _SCHEMA)
+                return work(self._connection)
             except sqlite3.DatabaseError as error:
-                set_aside(path)
-                print(
-                    f"{self.name} was damaged ({error}); it was begun anew, so every task runs again",
-                    file=sys.stderr,
-                )
-                self._connection = _connect(path)
+                if not is_damage(error):
+                    raise
+                return work(self._begin_anew(path, error))
+        except (sqlite3.OperationalError, OSError) as error:
+            self._refused = True
+            refusal = Refusal.of(error, path.parent.parent, path)
+            raise DatabaseRefused(f"what doit knows of earlier runs cannot be used: {refusal}") from error
+
+    def _begin_anew(self, path: Path, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        kept = set_aside(path)
+        print(
+            f"{path.parent.name}/{path.name} was damaged ({error}); it was begun anew, "
+            f"so every task runs again; the old file is kept as {kept.name}",
+            file=sys.stderr,
+        )
+        self._connection = open_database(path, _SCHEMA)
         return self._connection
 
     def _row(self, task_id: str) -> dict[str, Any]:
         known = self._cache.get(task_id)
         if known is None:
-            found = self._open().execute("select data from task where id = ?", (task_id,)).fetchone()
-            known = self._cache[task_id] = self._decoded(found[0]) if found else {}
+            query = "SELECT data, seal FROM task WHERE id = ?"
+            found = self._run(lambda connection: connection.execute(query, (task_id,)).fetchone())
+            known = self._cache[task_id] = self._decoded(*found) if found else {}
         return known
 
-    def _decoded(self, text: str) -> dict[str, Any]:
-        try:
-            data = self._codec.decode(text)
-        except ValueError:
+    def _decoded(self, text: object, digest: object) -> dict[str, Any]:
+        """What a row holds; nothing if it was spoilt, or written by hand."""
+        if not is_sealed(text, digest):
             return {}
+        data = self._codec.decode(text)
         return data if isinstance(data, dict) else {}
 
     def get(self, task_id: str, dependency: str) -> Any:
@@ -74,7 +110,8 @@ class SqliteBackend:
 
     def _write(self, task_id: str) -> None:
         data = self._codec.encode(self._row(task_id))
-        self._open().execute("insert or replace into task values (?, ?)", (task_id, data))
+        row = (task_id, data, seal(data))
+        self._run(lambda connection: connection.execute("INSERT OR REPLACE INTO task VALUES (?, ?, ?)", row))
         self._unwritten.discard(task_id)
 
     def in_(self, task_id: str) -> bool:
@@ -83,11 +120,13 @@ class SqliteBackend:
 
     def remove(self, task_id: str) -> None:
         with self._mutex:
-            if row := self._row(task_id):
+            row = self._row(task_id)
+            if row:
+                delete = "DELETE FROM task WHERE id = ?"
+                self._run(lambda connection: connection.execute(delete, (task_id,)))
                 self._removed[task_id] = row
             self._cache[task_id] = {}
             self._unwritten.discard(task_id)
-            self._open().execute("delete from task where id = ?", (task_id,))
 
     def restore(self, task_id: str) -> None:
         """Take back the removal of a record: doit also removes those of tasks that were only blocked."""
@@ -99,38 +138,23 @@ class SqliteBackend:
 
     def remove_all(self) -> None:
         with self._mutex:
+            self._run(lambda connection: connection.execute("DELETE FROM task"))
             self._cache = {}
             self._removed = {}
             self._unwritten = set()
-            self._open().execute("delete from task")
 
     def dump(self) -> None:
-        """Write what was set without the closing mark (`doit ignore` does that), and close the file."""
+        """Write what was set without the closing mark (`doit ignore` does that), and close the file.
+
+        What the machine has refused to write, and said so, is not tried again.
+        """
         with self._mutex:
-            for task_id in sorted(self._unwritten):
-                self._write(task_id)
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-            self._cache = {}
-            self._removed = {}
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    try:
-        connection.execute("pragma journal_mode = wal")
-        connection.execute("pragma synchronous = normal")
-        connection.execute(_SCHEMA)
-        connection.execute("select id, data from task limit 1").fetchone()
-    except sqlite3.DatabaseError:
-        connection.close()
-        raise
-    return connection
-
-
-def set_aside(path: Path) -> None:
-    """Move a damaged database and its journals out of the way; the damaged file is kept for a look."""
-    path.replace(path.with_name(f"{path.name}.damaged"))
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+            try:
+                for task_id in sorted(self._unwritten) if not self._refused else ():
+                    self._write(task_id)
+            finally:
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
+                self._cache = {}
+                self._removed = {}

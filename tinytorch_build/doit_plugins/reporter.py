@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType, TracebackType
 from typing import Any, TextIO
@@ -17,8 +19,9 @@ from tinytorch_build.doit_plugins.action import Freshness
 from tinytorch_build.doit_plugins.course_task import CourseTask
 from tinytorch_build.errors import CourseError
 from tinytorch_build.files import write_atomically
-from tinytorch_build.model import Outcome, Problem, errors
+from tinytorch_build.model import Outcome, Problem, Severity, errors
 from tinytorch_build.plan import REPORT, PlannedTask
+from tinytorch_build.refusals import Refusal
 from tinytorch_build.report.outcome import Report, TaskReport, assemble, write_report
 from tinytorch_build.report.terminal import display_for
 from tinytorch_build.session import Session
@@ -54,48 +57,39 @@ class CourseReporter:
         if self._session is None:
             return
         try:
-            self._problems += self._session.open(" ".join(["doit", *sys.argv[1:]]))
-        except CourseError as error:
-            raise InvalidTask(str(error)) from error
+            self._open(self._session, tasks, selected)
+        except (CourseError, OSError) as error:
+            self._session.close()
+            raise InvalidTask(_told(error, self._session)) from error
         self._opened = True
         self._restore = _end_cleanly_on_signals()
         for problem in self._problems:
             self._display.say(str(problem))
         if errors(self._problems):
             raise InvalidTask(f"{self._session.manifest.package.name}/ cannot be published to")
-        reached = _reached(tasks, selected)
-        self._wanted = [task.name for task in self._session.plan.tasks if _counts(task, reached)]
-        self._page_is_wanted = REPORT in reached
-        if self._page_is_wanted:
-            self._remove_pages()
         self._display.begin(self._session.plan, self._wanted)
 
     def complete_run(self) -> None:
-        """The run is over, if only by an interruption: write the report, end the workers, free the lock."""
+        """The run is over, if only by an interruption: write the report, end the workers, free the lock.
+
+        Raises:
+            InvalidTask: the report could not be written, or the run not be shown; doit ends with status 3.
+        """
         session = self._session
         if session is None or not self._opened:
             return
+        refused: list[str] = []
         try:
-            self.report = assemble(
-                session.manifest,
-                session.plan,
-                self._tasks,
-                session.published_as_staged(),
-                wanted=self._wanted,
-                held=session.held,
-                problems=self._problems,
-                seconds=time.perf_counter() - self._began,
-                finished=datetime.now(UTC),
-            )
-            write_report(session.layout.report, self.report)
-            failed = [name for name, report in self._tasks.items() if report.outcome is Outcome.FAILED]
-            package = session.manifest.package.name
-            self._display.end(session.plan, self.report, failed, package)
-            if self._page_is_wanted:
-                self._write_pages(session, self.report)
+            self._report_on(session, refused)
+        except (CourseError, OSError) as error:
+            refused.append(_told(error, session))
         finally:
             session.close()
             self._restore()
+        if self._display.refused is not None:
+            refused.append(f"standard output: {Refusal.of(self._display.refused, session.layout.root)}")
+        if refused and sys.exception() is None:  # else that is what ends the run
+            raise InvalidTask("\nERROR: ".join(refused))
 
     def runtime_error(self, message: str) -> None:
         """The run could not begin or go on."""
@@ -150,11 +144,44 @@ class CourseReporter:
 
     # -- inside
 
-    def _remove_pages(self) -> None:
-        """What an earlier run has written must not be taken for this one's, should this one be killed."""
-        assert self._session is not None
-        self._session.layout.page.unlink(missing_ok=True)
-        self._session.layout.junit.unlink(missing_ok=True)
+    def _open(self, session: Session, tasks: Mapping[str, Any], selected: Iterable[str]) -> None:
+        """Open the session, and see which tasks the run comes to."""
+        self._problems += session.open(" ".join(["doit", *sys.argv[1:]]))
+        reached = _reached(tasks, selected)
+        self._wanted = [task.name for task in session.plan.tasks if _counts(task, reached)]
+        self._page_is_wanted = REPORT in reached
+        if (
+            self._page_is_wanted
+        ):  # an earlier run's must not be taken for this one's, should this one be killed
+            session.layout.page.unlink(missing_ok=True)
+            session.layout.junit.unlink(missing_ok=True)
+
+    def _report_on(self, session: Session, refused: list[str]) -> None:
+        """Put the report together, write and show it; what cannot be written is added to `refused`."""
+        report = assemble(
+            session.manifest,
+            session.plan,
+            self._tasks,
+            session.published_as_staged(),
+            wanted=self._wanted,
+            held=session.held,
+            problems=self._problems,
+            seconds=time.perf_counter() - self._began,
+            finished=datetime.now(UTC),
+        )
+        self.report = report
+        try:
+            write_report(session.layout.report, report)
+        except OSError as error:
+            problem = Refusal.of(error, session.layout.root).problem("the report could not be written")
+            refused.append(str(problem))
+            self.report = replace(report, outcome=Outcome.FAILED, problems=(*report.problems, problem))
+            with contextlib.suppress(OSError):  # an earlier run's must not be taken for this one's
+                session.layout.report.unlink(missing_ok=True)
+        failed = [name for name, task in self._tasks.items() if task.outcome is Outcome.FAILED]
+        self._display.end(session.plan, report, failed, session.manifest.package.name)
+        if self._page_is_wanted:
+            self._write_pages(session, report)
 
     def _write_pages(self, session: Session, report: Report) -> None:
         from tinytorch_build.report.overview import in_text, overview
@@ -202,8 +229,18 @@ class CourseReporter:
             return ""
         path = self._session.layout.log(planned.name)
         text = "\n".join([*(str(problem) for problem in errors(result.problems)), "", result.output])
-        write_atomically(path, text.encode("utf-8", errors="replace"))
+        try:
+            write_atomically(path, text.encode("utf-8", errors="replace"))
+        except OSError as error:
+            refusal = Refusal.of(error, self._session.layout.root)
+            problem = refusal.problem(f"the log of {planned.name} could not be written")
+            self._problems.append(replace(problem, severity=Severity.WARNING))
+            return ""
         return self._session.layout.relative(path)
+
+
+def _told(error: CourseError | OSError, session: Session) -> str:
+    return str(Refusal.of(error, session.layout.root) if isinstance(error, OSError) else error)
 
 
 def _planned(task: Any) -> PlannedTask | None:

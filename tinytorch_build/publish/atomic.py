@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from tinytorch_build.files import naming
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _RENAME_SWAP = 2  # macOS, sys/stdio.h
@@ -53,7 +55,7 @@ def write_durably(path: Path, data: bytes, mode: int) -> None:
     disk, and only files that changed are written at all.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-    with os.fdopen(descriptor, "wb") as file:
+    with naming(path), os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

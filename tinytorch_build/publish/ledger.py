@@ -9,23 +9,33 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from tinytorch_build.databases import Schema, is_damage, is_sealed, open_database, seal, set_aside
 from tinytorch_build.errors import PublishError
 from tinytorch_build.model import Problem, Severity
 from tinytorch_build.publish.entries import Entry
+from tinytorch_build.refusals import Refusal
 
 PASSES_KEPT = 50
 """How many passes of one gate are remembered: undoing an edit within that many needs no new test run."""
 
-_SCHEMA = 1
-_TABLES = """
-    CREATE TABLE IF NOT EXISTS passes
-        (number INTEGER PRIMARY KEY AUTOINCREMENT, gate TEXT NOT NULL, fingerprint TEXT NOT NULL);
-    CREATE UNIQUE INDEX IF NOT EXISTS passes_by_gate ON passes (gate, fingerprint);
-    CREATE INDEX IF NOT EXISTS passes_by_age ON passes (gate, number);
-    CREATE TABLE IF NOT EXISTS candidates (module TEXT PRIMARY KEY, entry TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_SCHEMA = Schema(
+    version=2,
+    tables={
+        "passes": """
+            CREATE TABLE passes
+                (number INTEGER PRIMARY KEY AUTOINCREMENT, gate TEXT NOT NULL, fingerprint TEXT NOT NULL);
+            CREATE UNIQUE INDEX passes_by_gate ON passes (gate, fingerprint);
+            CREATE INDEX passes_by_age ON passes (gate, number)""",
+        "candidates": """
+            CREATE TABLE candidates (module TEXT PRIMARY KEY, entry TEXT NOT NULL, seal TEXT NOT NULL)""",
+        "notes": "CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    },
+    columns={
+        "passes": ("number", "gate", "fingerprint"),
+        "candidates": ("module", "entry", "seal"),
+        "notes": ("key", "value"),
+    },
+)
 
 _T = TypeVar("_T")
 
@@ -34,8 +44,7 @@ class Ledger:
     """A sqlite file with a commit per write; any number of threads may use one ledger.
 
     What it holds can always be found out again by running tests, so a damaged file is set aside and a new
-    one begun. For the same reason commits are not forced to the disk (`synchronous=NORMAL`): a power failure
-    may lose the last of them, but not spoil the file.
+    one begun.
 
     Args:
         path: the file; made if it is not there.
@@ -85,7 +94,9 @@ class Ledger:
         text = json.dumps(entry.to_json())
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO candidates VALUES (?, ?)", (entry.module, text))
+            connection.execute(
+                "INSERT OR REPLACE INTO candidates VALUES (?, ?, ?)", (entry.module, text, seal(text))
+            )
 
         with self._mutex:
             self.candidates()
@@ -98,9 +109,9 @@ class Ledger:
             version = self._run(lambda connection: connection.execute("PRAGMA data_version").fetchone())[0]
             if version != self._read_at:  # somebody else has written since; one's own commits do not count
                 rows = self._run(
-                    lambda connection: connection.execute("SELECT entry FROM candidates").fetchall()
+                    lambda connection: connection.execute("SELECT entry, seal FROM candidates").fetchall()
                 )
-                entries = [entry for (text,) in rows if (entry := _entry(text)) is not None]
+                entries = [entry for row in rows if (entry := _entry(*row)) is not None]
                 self._candidates = {entry.module: entry for entry in entries}
                 self._read_at = version
             return dict(self._candidates)
@@ -169,69 +180,47 @@ class Ledger:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 work(connection)
+                connection.execute("COMMIT")  # which may find the disk full
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
         self._run(transaction)
 
     def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         with self._mutex:
             try:
-                return work(self._connection)
-            except sqlite3.OperationalError as error:
+                try:
+                    return work(self._connection)
+                except sqlite3.DatabaseError as error:
+                    if not is_damage(error):
+                        raise
+                    self._connection.close()
+                    self._set_aside(error)
+                    self._connection = self._connect()
+                    return work(self._connection)
+            except (sqlite3.OperationalError, OSError) as error:
                 raise self._unusable(error) from error
-            except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
-                    raise
-                self._connection.close()
-                self._set_aside(error)
-                self._connection = self._open()
-                return work(self._connection)
 
     def _open(self) -> sqlite3.Connection:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if (
-                self._path.is_file() and self._path.stat().st_size == 0
-            ):  # which sqlite would take for a new file
-                self._set_aside(_damaged("file is empty"))
-            return self._connect()
+            try:
+                return self._connect()
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                self._set_aside(error)
+                return self._connect()
         except (sqlite3.OperationalError, OSError) as error:
             raise self._unusable(error) from error
-        except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
-                raise
-            self._set_aside(error)
-            return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
         self._candidates, self._read_at = {}, None
-        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            complaint = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if complaint != "ok":
-                raise _damaged(complaint)
-            if connection.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA:
-                for table in ("passes", "candidates", "notes"):
-                    connection.execute(f"DROP TABLE IF EXISTS {table}")
-                connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA}; COMMIT;")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return open_database(self._path, _SCHEMA)
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> None:
-        number = 1
-        while (kept := self._path.with_name(f"{self._path.name}.damaged-{number}")).exists():
-            number += 1
-        self._path.rename(kept)
-        for ending in ("-wal", "-shm"):  # they belong to the damaged file and would spoil the new one
-            self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+        kept = set_aside(self._path)
         self._problems.append(
             Problem(
                 "ledger-damaged",
@@ -242,23 +231,16 @@ class Ledger:
             )
         )
 
-    def _unusable(self, error: Exception) -> PublishError:
-        return PublishError(f"The ledger of passed tests ({self._path}) cannot be used: {error}")
+    def _unusable(self, error: sqlite3.OperationalError | OSError) -> PublishError:
+        refusal = Refusal.of(error, self._path.parent.parent, self._path)
+        return PublishError(f"The ledger of passed tests cannot be used: {refusal}")
 
 
-def _entry(text: str) -> Entry | None:
+def _entry(text: object, digest: object) -> Entry | None:
+    """What a row of candidates holds; None if it makes no sense, and then it counts as never written."""
+    if not isinstance(text, str) or not is_sealed(text, digest):
+        return None
     try:
         return Entry.from_json(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None  # a row that makes no sense counts as never written
-
-
-def _damaged(complaint: str) -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError(complaint)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether sqlite says that the file is no database or a spoilt one (the low byte of its error code)."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+        return None

@@ -24,6 +24,7 @@ from tinytorch_build.publish.rescue import CHECK, Rescuer, deviations
 from tinytorch_build.publish.standing import Standing, StandingPackage
 from tinytorch_build.publish.swap import StepHook, follow, no_hook, recover, swap
 from tinytorch_build.publish.tree import RECORD_NAME, Tree, TreeReader, content_of
+from tinytorch_build.refusals import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,9 @@ class Publisher:
             with self._mutex, FileLock(self._layout.build / "publish.lock"):
                 yield
         except OSError as error:
+            refusal = Refusal.of(error, self._layout.root)
             raise PublishError(
-                f"Package {self._layout.package} could not be put in place, and stands as it was: {error}"
+                f"Package {self._layout.package} could not be put in place, and stands as it was: {refusal}"
             ) from error
 
     def _settle(self) -> Settlement:
@@ -271,9 +273,9 @@ class Publisher:
         try:
             follow(self._layout)
         except OSError as error:
-            message = f"The package is in place, but its record could not be copied: {error}"
-            cure = "put right what the message says and run `doit` again"
-            return [Problem("record-not-copied", message, self._layout.lock.name, cure=cure)]
+            refusal = Refusal.of(error, self._layout.root, self._layout.lock)
+            message = f"The package is in place, but its record could not be copied: {refusal.reason}"
+            return [Problem("record-not-copied", message, self._layout.lock.name, cure=refusal.cure)]
         return []
 
 

@@ -34,6 +34,8 @@ def live_table(stream: TextIO) -> LiveTable | None:
 class LiveTable:
     """Modules by stages, redrawn as tasks finish; failures are printed above the table and stay."""
 
+    refused: OSError | None = None
+
     def __init__(self, console: Console) -> None:
         self._console = console
         self._mutex = threading.RLock()

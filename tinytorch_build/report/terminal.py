@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import threading
 from collections.abc import Sequence
 from typing import Protocol, TextIO
@@ -13,7 +16,13 @@ from tinytorch_build.report.outcome import Report, TaskReport
 
 
 class Display(Protocol):
-    """Shows a run. Called from several threads."""
+    """Shows a run. Called from several threads.
+
+    Attributes:
+        refused: why what was to be shown could not be written; None while all is well.
+    """
+
+    refused: OSError | None
 
     def begin(self, plan: Plan, wanted: Sequence[str]) -> None:
         """The run begins; `wanted` are the tasks that it comes to."""
@@ -31,8 +40,10 @@ class Display(Protocol):
         """The run is over; no report if it never began."""
 
 
-def display_for(stream: TextIO) -> Display:
-    """A live table if the stream is a terminal that can show one, else lines."""
+def display_for(stream: TextIO | None) -> Display:
+    """A live table if the stream is a terminal that can show one, else lines; to nobody if it is closed."""
+    if stream is None:
+        return Lines(io.StringIO())
     if stream.isatty():
         from tinytorch_build.report.live import live_table  # rich takes its time to be imported
 
@@ -43,7 +54,13 @@ def display_for(stream: TextIO) -> Display:
 
 
 class Lines:
-    """One line for each task that was executed; the others are summed up at the end."""
+    """One line for each task that was executed; the others are summed up at the end.
+
+    If the stream can be written no more, nothing more is shown, and `refused` says why. A reader that has
+    gone away ends the run, as Ctrl-C does: whoever leaves a pager wants the terminal back.
+    """
+
+    refused: OSError | None = None
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -63,12 +80,28 @@ class Lines:
 
     def say(self, text: str) -> None:
         with self._mutex:
-            self._stream.write(_printable(text, self._stream) + "\n")
-            self._stream.flush()
+            if self.refused is not None:
+                return
+            try:
+                self._stream.write(_printable(text, self._stream) + "\n")
+                self._stream.flush()
+            except OSError as error:
+                self.refused = error
+                _write_no_more(self._stream)
+        if isinstance(self.refused, BrokenPipeError):
+            raise KeyboardInterrupt
 
     def end(self, plan: Plan, report: Report | None, failed: Sequence[str], package: str) -> None:
         if report is not None:
             self.say(sentences.summary(plan, report, failed, package))
+
+
+def _write_no_more(stream: TextIO) -> None:
+    """What a stream still holds back goes nowhere, else Python fails once more when it ends."""
+    with contextlib.suppress(OSError, ValueError):  # it is none of a file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _printable(text: str, stream: TextIO) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
 from pathlib import Path
 
 import pytest
 from doit.dependency import JSONCodec
+from doit.exceptions import InvalidTask
 
 from tinytorch_build.doit_plugins.backend import SqliteBackend
+from tinytorch_build.errors import CourseError
 
 
 def backend(path: Path) -> SqliteBackend:
@@ -89,18 +93,70 @@ def test_a_damaged_file_is_set_aside(
     assert not one.in_("t")
     one.set("t", "deps:", [])
     one.dump()
-    assert (tmp_path / "db.damaged").read_bytes() == garbage
+    assert (tmp_path / "db.damaged-1").read_bytes() == garbage
     said = capsys.readouterr().err
-    assert said.startswith(f"{path} was damaged (")
-    assert said.endswith("it was begun anew, so every task runs again\n")
+    assert said.startswith(f"{tmp_path.name}/db was damaged (")
+    assert said.endswith("so every task runs again; the old file is kept as db.damaged-1\n")
 
 
-def test_a_row_that_is_no_json_counts_as_never_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "data", ["'{'", "'{}'", "replace(data, '1', '2')", "5", "x'ff'", "cast(x'ff' as text)"]
+)
+def test_a_row_that_was_spoilt_counts_as_never_run(tmp_path: Path, data: str) -> None:
+    path = tmp_path / "db"
+    first = backend(path)
+    first.set("t", "_values_:", 1)
+    first.set("t", "deps:", [])
+    first.dump()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"update task set data = {data}")
+    connection.close()
+    second = backend(path)
+    assert not second.in_("t")
+    second.set("t", "deps:", [])
+    assert second.in_("t")
+    second.dump()
+
+
+@pytest.mark.parametrize("change", ["drop table task", "alter table task drop column seal"])
+def test_a_sound_file_with_other_tables_is_set_aside(
+    tmp_path: Path, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "db"
     first = backend(path)
     first.set("t", "deps:", [])
-    first._open().execute("update task set data = '{'")
+    first.dump()
+    with sqlite3.connect(path) as connection:
+        connection.execute(change)
+    connection.close()
     second = backend(path)
     assert not second.in_("t")
-    first.dump()
     second.dump()
+    assert "was damaged (no such" in capsys.readouterr().err
+
+
+def test_a_file_of_an_earlier_version_of_the_build_is_begun_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table task (id text primary key, data text not null)")
+        connection.execute("insert into task values ('t', '{\"deps:\": []}')")
+    connection.close()
+    one = backend(path)
+    assert not one.in_("t")
+    one.dump()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_cannot_be_had_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "build" / "db"
+    path.parent.mkdir()
+    path.symlink_to(tmp_path / "no folder" / "db")
+    one = backend(path)
+    said = "what doit knows of earlier runs cannot be used: build/db: unable to open database file; "
+    with pytest.raises(InvalidTask, match=f"^{re.escape(said)}"):
+        one.in_("t")
+    with pytest.raises(CourseError, match=f"^{re.escape(said)}"):
+        one.remove_all()
+    one.dump()

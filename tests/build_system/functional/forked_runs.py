@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 _SERVER = """
-import gc, json, os, sys
+import gc, json, os, resource, sys
 
 import jupytext, nbdev.export, nbformat
 from doit.doit_cmd import DoitMain
@@ -24,6 +24,7 @@ import tinytorch_build.tasks
 import tinytorch_build.stages.convert, tinytorch_build.stages.export, tinytorch_build.stages.import_check
 import tinytorch_build.stages.run_tests, tinytorch_build.stages.inline_cells
 import tinytorch_build.workers, tinytorch_build.publish, tinytorch_build.report
+from tinytorch_build.workers.capabilities import drop_all
 
 defaults = tinytorch_build.workers.Workers.__init__.__kwdefaults__
 defaults["preload"] = json.loads(sys.argv[1])
@@ -39,6 +40,7 @@ def next_run():
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 gc.freeze()
+print("ready", flush=True)
 order = next_run()
 if order is None:
     sys.exit()
@@ -49,6 +51,10 @@ said = os.open(order["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 os.dup2(said, 1)
 os.dup2(said, 2)
 os.environ.update(order["environment"])
+if order["largest_file"] is not None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"],) * 2)
+if not order["privileged"]:
+    drop_all()
 sys.argv = ["doit", *order["arguments"]]
 sys.path[0] = order["folder"]
 status = DoitMain().run(order["arguments"])
@@ -72,26 +78,39 @@ class Ended:
     seconds: float
 
 
+CELLS_ONLY = tuple(f"tinytorch_build.stages.{name}" for name in ("inside_cells", "inside_import"))
+"""What to load beforehand for courses with inline tests alone, which need no pytest."""
+
+
 class ForkedRuns:
     """Starts runs of one course, one after the other.
 
     Args:
         course: the course's folder.
-        folder: an empty folder for temporary files, of which the run's processes can be known.
+        folder: for temporary files, of which the run's processes can be known; made if it is not there.
         preload: what the isolated processes have loaded beforehand.
+        launcher: a program that does something to the process, such as giving it other file systems, and then
+            becomes the command that follows.
     """
 
-    def __init__(self, course: Path, folder: Path, preload: Sequence[str]) -> None:
+    def __init__(
+        self,
+        course: Path,
+        folder: Path,
+        preload: Sequence[str] = CELLS_ONLY,
+        launcher: Sequence[str] = (),
+    ) -> None:
         self._course = course
         self._said = folder / "said.txt"
         self.temporary = folder / "temporary"
-        self.temporary.mkdir()
+        self.temporary.mkdir(parents=True)
         self._server = subprocess.Popen(
-            [sys.executable, "-c", _SERVER, json.dumps(preload)],
+            [*launcher, sys.executable, "-c", _SERVER, json.dumps(preload)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
         )
+        self._is_ready = False
 
     def __enter__(self) -> Self:
         return self
@@ -103,12 +122,28 @@ class ForkedRuns:
             assert self._server.stdin is not None
             self._server.stdin.close()
 
+    @property
+    def pid(self) -> int:
+        """The process that runs are forked from."""
+        return self._server.pid
+
+    def until_ready(self) -> None:
+        """Wait until everything is imported; what the launcher does is done, too."""
+        if not self._is_ready:
+            line = self._line()
+            assert line == b"ready\n", f"the server of the runs has not started: {line!r}"
+            self._is_ready = True
+
     def run(
         self,
         *arguments: str,
         after: float | None = None,
         by: signal.Signals = signal.SIGKILL,
         group: bool = False,
+        largest_file: int | None = None,
+        privileged: bool = True,
+        temporary: Path | None = None,
+        course: Path | None = None,
     ) -> Ended:
         """Run `doit` with arguments.
 
@@ -116,13 +151,20 @@ class ForkedRuns:
             after: seconds after which the run gets a signal; None to let it end by itself.
             by: the signal.
             group: whether all of the terminal's foreground group gets it, as with Ctrl-C.
+            largest_file: bytes that a file may have.
+            privileged: whether root keeps its rights, such as to read what nobody may read.
+            temporary: the folder for temporary files, if it is to be another one.
+            course: the course's folder, if it is to be another one.
         """
         assert self._server.stdin is not None
+        self.until_ready()
         order = {
-            "folder": str(self._course),
+            "folder": str(course or self._course),
             "said": str(self._said),
-            "environment": {"TMPDIR": str(self.temporary)},
+            "environment": {"TMPDIR": str(temporary or self.temporary)},
             "arguments": arguments,
+            "largest_file": largest_file,
+            "privileged": privileged,
         }
         self._server.stdin.write(json.dumps(order).encode() + b"\n")
         began = time.monotonic()

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.build_system.functional.course_states import (
+    SOURCES,
+    STATES,
+    Made,
+    State,
+    assert_one_set,
+    built_from_nothing,
+    write,
+    write_course,
+)
 from tests.build_system.functional.forked_runs import ForkedRuns
-from tests.build_system.geometry_course import FILES, GeometryCourse
-from tinytorch_build.model import Outcome
+from tests.build_system.geometry_course import GeometryCourse
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="finds the processes of a run in /proc"),
@@ -29,14 +36,6 @@ MOST_IN_A_ROW = 1 if NIGHTLY else 6
 """How many runs in a row are killed before one may end."""
 INTERRUPTIONS = 40 if NIGHTLY else 4
 
-SOURCES = {
-    "shapes": "lessons/01_shapes/shapes_dev.py",
-    "colours": "lessons/02_colours/colours_dev.py",
-    "areas": "lessons/03_areas/areas_dev.py",
-    "summary": "lessons/04_summary/summary_dev.py",
-}
-RENAMED = tuple(SOURCES[name] for name in ("shapes", "areas", "summary"))
-"""What speaks of `side`, or of `edge` after an edit; no module passes with another one's other version."""
 FAULTS = {
     "shapes": ("class Square:", "class Square:\n    size = unknown"),
     "colours": ("def mix(", "def mix(("),
@@ -45,62 +44,10 @@ FAULTS = {
 }
 """What breaks each module: at import, when it is read, in a test, by what is not exported."""
 
-Digests = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Which version of the sources is wanted.
-
-    Attributes:
-        edges: whether a square has an `edge`, in all three modules that care.
-        lists: whether `mix` joins a list.
-    """
-
-    edges: bool
-    lists: bool
-
-    def files(self) -> dict[str, str]:
-        """The files that differ between the states, with their texts."""
-        texts = {path: FILES[path].replace("side", "edge" if self.edges else "side") for path in RENAMED}
-        joined = 'f"{first}-{second}"', '"-".join([first, second])'
-        mixing = FILES[SOURCES["colours"]]
-        return {**texts, SOURCES["colours"]: mixing.replace(*joined) if self.lists else mixing}
-
-
-STATES = [State(edges, lists) for edges in (False, True) for lists in (False, True)]
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a course's build has made: the package with its record, and everything on the way there."""
-
-    package: Digests
-    everything: Digests
-
-    @classmethod
-    def by(cls, course: GeometryCourse) -> Made:
-        folders = ("build/notebooks", "build/staging", "modules.lock")
-        package = course.digests("geometry")
-        on_the_way = {path: digest for name in folders for path, digest in course.digests(name).items()}
-        return cls(package, package | on_the_way)
-
-    def differs_from(self, other: Made) -> list[str]:
-        """The files that are not the same in both."""
-        return sorted({path for path, _ in self.everything.items() ^ other.everything.items()})
-
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Mapping[State, Made]:
-    """What each state of the sources gives, built from nothing."""
-    made = {}
-    for state in STATES:
-        course = write_course(tmp_path_factory.mktemp("clean") / "course")
-        write(course, state.files())
-        assert course.run().outcome is Outcome.PASSED, course.said
-        made[state] = Made.by(course)
-    assert len({frozenset(each.package.items()) for each in made.values()}) == len(STATES)
-    return made
+    return built_from_nothing(tmp_path_factory.mktemp("clean"))
 
 
 @pytest.fixture
@@ -110,27 +57,10 @@ def course(tmp_path: Path) -> GeometryCourse:
 
 @pytest.fixture
 def runs(course: GeometryCourse, tmp_path: Path) -> Iterator[ForkedRuns]:
-    """Without pytest, numpy and hypothesis, which no cell needs and which take most of the time to start."""
     folder = tmp_path / "runs"
     folder.mkdir()
-    preload = [f"tinytorch_build.stages.{name}" for name in ("inside_cells", "inside_import")]
-    with ForkedRuns(course.root, folder, preload) as found:
+    with ForkedRuns(course.root, folder) as found:
         yield found
-
-
-def write_course(folder: Path) -> GeometryCourse:
-    """The course with inline tests alone: they are gates as good as any, and hundreds of runs need to be short."""
-    course = GeometryCourse.write(folder)
-    lines = course.text("modules.toml").partition("[tests]")[0].splitlines(keepends=True)
-    course.put("modules.toml", "".join(line for line in lines if not line.startswith("tests = ")))
-    shutil.rmtree(course.root / "checks")
-    return course
-
-
-def write(course: GeometryCourse, files: Mapping[str, str]) -> None:
-    for path, text in files.items():
-        if course.text(path) != text:
-            course.put(path, text)
 
 
 def edit(course: GeometryCourse, state: State, chance: random.Random) -> None:
@@ -143,12 +73,6 @@ def edit(course: GeometryCourse, state: State, chance: random.Random) -> None:
     elif kind < 0.5:
         files = dict(chance.sample(sorted(files.items()), 2))
     write(course, files)
-
-
-def assert_one_set(course: GeometryCourse, clean: Mapping[State, Made], told: str) -> None:
-    """What stands in the package is that of one state, whole."""
-    package = course.digests("geometry")
-    assert any(package == made.package for made in clean.values()), told
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sqlite3
 import threading
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.build_system.publish.builders import entry
+from tinytorch_build.databases import seal
 from tinytorch_build.errors import PublishError
 from tinytorch_build.model import Severity
-from tinytorch_build.publish import Ledger
+from tinytorch_build.publish import Entry, Ledger
 from tinytorch_build.publish.ledger import PASSES_KEPT
 
 Open = Callable[[Path], Ledger]
@@ -186,14 +188,61 @@ def test_a_row_that_makes_no_sense_counts_as_never_written(open_ledger: Open, tm
     path = tmp_path / "ledger.sqlite3"
     open_ledger(path).qualify(entry("good"))
     with sqlite3.connect(path) as connection:
-        connection.execute("INSERT INTO candidates VALUES ('bad', '[1]')")
+        for name, text in (("list", "[1]"), ("half", "{"), ("number", 5)):
+            row = (name, text, seal(str(text)))
+            connection.execute("INSERT INTO candidates VALUES (?, ?, ?)", row)
     connection.close()
     assert open_ledger(path).candidates() == {"good": entry("good")}
 
 
+def test_a_row_that_was_spoilt_counts_as_never_written(open_ledger: Open, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    open_ledger(path).qualify(entry("good"))
+    open_ledger(path).qualify(entry("spoilt"))
+    with sqlite3.connect(path) as connection:
+        changed = connection.execute(
+            "UPDATE candidates SET entry = replace(entry, '1.0.0', '1.0.1')"
+            " WHERE module = 'spoilt' RETURNING entry"
+        ).fetchone()[0]
+    connection.close()
+    assert Entry.from_json(json.loads(changed)) != entry("spoilt")
+    assert open_ledger(path).candidates() == {"good": entry("good")}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE notes",
+        "DROP TABLE passes; CREATE TABLE passes (gate TEXT, number INTEGER)",
+        "DROP TABLE candidates; CREATE VIEW candidates AS SELECT 1 AS module",
+    ],
+)
+def test_a_sound_file_with_other_tables_is_set_aside(open_ledger: Open, tmp_path: Path, change: str) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    open_ledger(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.executescript(change)
+    connection.close()
+    ledger = open_ledger(path)
+    ledger.record_gate("test:1", "new")
+    assert ledger.holds("test:1", "new")
+    assert [problem.check for problem in ledger.take_problems()] == ["ledger-damaged"]
+
+
+def test_a_folder_in_its_place_is_set_aside(open_ledger: Open, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    path.mkdir()
+    ledger = open_ledger(path)
+    ledger.record_gate("test:1", "new")
+    assert ledger.holds("test:1", "new")
+    (problem,) = ledger.take_problems()
+    assert "it is a folder" in problem.message
+
+
 def test_a_file_that_cannot_be_opened_is_named(open_ledger: Open, tmp_path: Path) -> None:
-    (tmp_path / "ledger.sqlite3").mkdir()
-    with pytest.raises(
-        PublishError, match=r"^The ledger of passed tests \(.*ledger.sqlite3\) cannot be used: "
-    ):
-        open_ledger(tmp_path / "ledger.sqlite3")
+    path = tmp_path / "build" / "ledger.sqlite3"
+    path.parent.mkdir()
+    path.symlink_to(tmp_path / "no folder" / "ledger")
+    said = "The ledger of passed tests cannot be used: build/ledger.sqlite3: unable to open database file; "
+    with pytest.raises(PublishError, match=f"^{re.escape(said)}see to it that you may read and write there"):
+        open_ledger(path)
