@@ -6,6 +6,8 @@ All that they hold can be found out again by running tasks, so commits are not f
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,13 +37,16 @@ def open_database(path: Path, schema: Schema) -> sqlite3.Connection:
 
     Raises:
         sqlite3.DatabaseError: it cannot be had, or is damaged: `is_damage` tells which.
-        OSError: its folder cannot be made.
+        OSError: its folder cannot be made, or the file may not be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise damaged("it is a folder")
     if path.is_file() and path.stat().st_size == 0:  # which sqlite would take for a new one
         raise damaged("file is empty")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        # sqlite would make its journals with the same rights, and they keep these when the file gets others.
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

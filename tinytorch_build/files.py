@@ -64,11 +64,32 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Every file and link in a folder and below, sorted; none if there is no such folder.
+
+    Links to folders are not followed. Unlike `Path.rglob`, this does not pass over what it may not read.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+
+    def complain(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    found: list[Path] = []
+    for current, folders, names in os.walk(folder, onerror=complain):
+        links = [name for name in folders if os.path.islink(os.path.join(current, name))]
+        found += [Path(current, name) for name in (*names, *links)]
+    return sorted(found)
+
+
 def remove_unfinished(*folders: Path) -> None:
     """Remove what a killed process had begun to write in folders and below; nobody may write there now."""
     for folder in folders:
-        for path in folder.rglob(f".*{_UNFINISHED}"):
-            path.unlink(missing_ok=True)
+        for path in files_below(folder):
+            if path.name.startswith(".") and path.name.endswith(_UNFINISHED):
+                path.unlink(missing_ok=True)
 
 
 class FileDigests:

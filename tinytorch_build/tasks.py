@@ -21,8 +21,9 @@ from tinytorch_build.doit_plugins.reporter import CourseReporter
 from tinytorch_build.errors import CourseError, ManifestError
 from tinytorch_build.layout import MANIFEST, Layout
 from tinytorch_build.manifest import load_manifest
-from tinytorch_build.model import Outcome
+from tinytorch_build.model import Outcome, Problem
 from tinytorch_build.plan import make_plan
+from tinytorch_build.refusals import Refusal
 from tinytorch_build.report.outcome import Report, write_report
 from tinytorch_build.session import Session
 from tinytorch_build.test_files import find_test_files
@@ -51,17 +52,22 @@ def open_session(root: Path, checks: Sequence[CustomCheck] = (), against: str = 
 
     Raises:
         ManifestError: with everything that is wrong with the manifest.
+        CourseError: a folder of the course cannot be read.
     """
     try:
         manifest = load_manifest(root / MANIFEST)
         test_files = find_test_files(manifest)
     except ManifestError as error:
-        _report_manifest(root, error)
+        _report_manifest(root, error.problems)
         raise
+    except OSError as error:
+        refusal = Refusal.of(error, root)
+        _report_manifest(root, [refusal.problem("the course cannot be read")])
+        raise CourseError(f"the course cannot be read: {refusal}") from error
     return Session(manifest, make_plan(manifest, test_files), checks, against)
 
 
-def _report_manifest(root: Path, error: ManifestError) -> None:
+def _report_manifest(root: Path, problems: Sequence[Problem]) -> None:
     """An earlier run's report must not stay behind as if it were this one's."""
     layout = Layout(root, "")
     report = layout.report
@@ -69,7 +75,7 @@ def _report_manifest(root: Path, error: ManifestError) -> None:
         with contextlib.suppress(OSError):
             page.unlink(missing_ok=True)
     if report.exists():
-        outcome = Report(Outcome.FAILED, problems=error.problems)
+        outcome = Report(Outcome.FAILED, problems=tuple(problems))
         with contextlib.suppress(OSError):
             write_report(report, outcome)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tinytorch_build.checks.imports import modules_imported
 from tinytorch_build.errors import ManifestError
+from tinytorch_build.files import files_below
 from tinytorch_build.layout import MANIFEST
 from tinytorch_build.model import Manifest, Problem
 from tinytorch_build.plan import TestFile, TestKind
@@ -15,11 +16,12 @@ from tinytorch_build.plan import TestFile, TestKind
 def find_test_files(manifest: Manifest) -> tuple[TestFile, ...]:
     """The inter-module test files of a course, sorted by kind and path.
 
-    A file that does not parse is taken to be about every module: its task then fails after all of them,
-    with the line of the fault.
+    A file that cannot be read, or does not parse, is taken to be about every module: its task then fails
+    after all of them, and says why.
 
     Raises:
         ManifestError: a file leads out of the course by a symbolic link.
+        OSError: a folder cannot be read.
     """
     folders = {
         TestKind.INTEGRATION: manifest.tests.integration,
@@ -32,8 +34,8 @@ def find_test_files(manifest: Manifest) -> tuple[TestFile, ...]:
 
 
 def _files_in(manifest: Manifest, kind: TestKind, folder: Path) -> Iterator[TestFile]:
-    for path in sorted({*folder.rglob("test_*.py"), *folder.rglob("*_test.py")}):
-        if path.is_file():
+    for path in files_below(folder):
+        if is_test_file(path.name) and path.is_file():
             shown = path.relative_to(manifest.root).as_posix()
             if path.is_symlink() and not path.resolve().is_relative_to(manifest.root):
                 raise ManifestError([_outside(shown)])
@@ -45,6 +47,11 @@ def _files_in(manifest: Manifest, kind: TestKind, folder: Path) -> Iterator[Test
             )
 
 
+def is_test_file(name: str) -> bool:
+    """Whether pytest takes a file of this name for one of tests."""
+    return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
+
+
 def _outside(path: str) -> Problem:
     message = f"the test file {path!r} leads out of the course by a symbolic link"
     return Problem("bad-path", message, MANIFEST, cure="put a copy inside the course in its place")
@@ -54,7 +61,11 @@ def _modules(manifest: Manifest, kind: TestKind, path: Path) -> tuple[str, ...]:
     everything = tuple(module.name for module in manifest.modules)
     if kind is not TestKind.INTEGRATION:
         return everything
-    imported = modules_imported(manifest, path.read_text(encoding="utf-8", errors="replace"))
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return everything
+    imported = modules_imported(manifest, text)
     if imported is None:
         return everything
     return tuple(name for name in everything if name in imported)

@@ -178,7 +178,7 @@ def _test_files(folder: str) -> list[str]:
             return sorted(
                 entry.name for entry in entries if _TEST_FILE.fullmatch(entry.name) and entry.is_file()
             )
-    except OSError:  # the folder is not there: its files were reported as missing
+    except (FileNotFoundError, NotADirectoryError):  # then its files were reported as missing
         return []
 
 

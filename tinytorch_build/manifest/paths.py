@@ -54,6 +54,8 @@ class CoursePaths:
         located = self._locate(item)
         if located is None:
             return None
+        if self._is_withheld(located):
+            return located
         mode = self._mode(located)
         if mode is not None and not stat.S_ISREG(mode):
             found = "a folder" if stat.S_ISDIR(mode) else "no regular file"
@@ -68,6 +70,8 @@ class CoursePaths:
         """A folder; if it is not required, it may be absent from the disk, but it may be nothing else."""
         located = self._locate(item)
         if located is None:
+            return None
+        if self._is_withheld(located):
             return None
         mode = self._mode(located)
         if mode is not None and not stat.S_ISDIR(mode):
@@ -112,6 +116,18 @@ class CoursePaths:
             return os.stat(self.root / located.path).st_mode
         except OSError:
             return None
+
+    def _is_withheld(self, located: Located) -> bool:
+        """Whether nobody is allowed to see if there is such a file; reported, then."""
+        try:
+            os.stat(self.root / located.path)
+        except PermissionError:
+            reason = "which you are not allowed to look at"
+            self._wrong("unreadable-file", located.item, reason, "give yourself the right to read its folder")
+            return True
+        except OSError:
+            return False
+        return False
 
     def _is_circle(self, located: Located) -> bool:
         try:

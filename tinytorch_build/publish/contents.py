@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinytorch_build.errors import PublishError
-from tinytorch_build.files import FileDigests, sha256
+from tinytorch_build.files import FileDigests, files_below, sha256
 from tinytorch_build.model import Package, Problem
 from tinytorch_build.publish.entries import Entry
 from tinytorch_build.publish.init_file import SUBPACKAGE_INIT, render_init
@@ -119,12 +118,10 @@ def assemble(
 
 def _paths(folder: Path) -> Iterator[str]:
     """Every file and link below a folder; links to folders are not followed."""
-    for current, folders, names in os.walk(folder):
-        links = [name for name in folders if os.path.islink(os.path.join(current, name))]
-        folders[:] = sorted(name for name in folders if name not in PASSED_OVER and name not in links)
-        for name in sorted([*names, *links]):
-            if name not in PASSED_OVER:
-                yield Path(current, name).relative_to(folder).as_posix()
+    for path in files_below(folder):
+        parts = path.relative_to(folder)
+        if PASSED_OVER.isdisjoint(parts.parts):
+            yield parts.as_posix()
 
 
 def _fault(folder: Path, path: Path) -> tuple[str, str] | None:

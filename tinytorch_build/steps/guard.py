@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinytorch_build.files import sha256, write_atomically
+from tinytorch_build.files import files_below, sha256, write_atomically
 from tinytorch_build.model import Problem
 from tinytorch_build.publish.rescue import CHECK as EDITED
 from tinytorch_build.session import Session
@@ -72,7 +72,7 @@ def _files(session: Session) -> dict[str, str]:
     paths = {layout.manifest, root / "dodo.py"}
     paths |= {layout.source(module) for module in session.manifest.modules}
     for folder in {(root / path).parent for path in tests}:
-        paths |= {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+        paths |= {path for path in files_below(folder) if path.is_file() and "__pycache__" not in path.parts}
         paths |= {above / "conftest.py" for above in (folder, *folder.parents) if above.is_relative_to(root)}
     return {session.relative(path): _state(session, path) for path in paths if path.exists()}
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from tinytorch_build.files import ABSENT, digest_of, sha256
+from tinytorch_build.files import ABSENT, digest_of, files_below, sha256
 from tinytorch_build.model import CourseModule
 from tinytorch_build.session import Session
+from tinytorch_build.test_files import is_test_file
 
 
 def declaration_digest(session: Session, module: CourseModule) -> str:
@@ -41,8 +42,8 @@ def test_file_digests(session: Session, paths: Sequence[str]) -> dict[str, str]:
     for path in paths:
         found[path] = session.digests.of(root / path)
         beside = (root / path).parent
-        for file in sorted(beside.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts and not _is_test_file(file.name):
+        for file in files_below(beside):
+            if file.is_file() and "__pycache__" not in file.parts and not is_test_file(file.name):
                 found[file.relative_to(root).as_posix()] = session.digests.of(file)
         for folder in Path(path).parents:
             digest = session.digests.of(root / folder / "conftest.py")
@@ -51,14 +52,10 @@ def test_file_digests(session: Session, paths: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _is_test_file(name: str) -> bool:
-    return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
-
-
 def folder_digest(session: Session, folder: str) -> str:
     """One digest of all files of a folder, with their names."""
     root = session.layout.root / folder
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    files = [path for path in files_below(root) if path.is_file() and "__pycache__" not in path.parts]
     return digest_of({path.relative_to(root).as_posix(): session.digests.of(path) for path in files})
 
 

@@ -100,7 +100,7 @@ class ForkedRuns:
         preload: Sequence[str] = CELLS_ONLY,
         launcher: Sequence[str] = (),
     ) -> None:
-        self._course = course
+        self.course = course
         self._said = folder / "said.txt"
         self.temporary = folder / "temporary"
         self.temporary.mkdir(parents=True)
@@ -159,7 +159,7 @@ class ForkedRuns:
         assert self._server.stdin is not None
         self.until_ready()
         order = {
-            "folder": str(course or self._course),
+            "folder": str(course or self.course),
             "said": str(self._said),
             "environment": {"TMPDIR": str(temporary or self.temporary)},
             "arguments": arguments,

@@ -1,0 +1,155 @@
+"""Files and folders that the build may not read or write: it says which, and harms nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.build_system.functional.forked_runs import Ended, ForkedRuns
+from tests.build_system.geometry_course import GeometryCourse
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="forks"),
+    pytest.mark.xdist_group("no rights"),
+]
+
+EDIT = ("lessons/01_shapes/shapes_dev.py", "A square.", "A square, which has four equal sides.")
+"""An edit after which every gate passes, and after which every module but one has to be taken anew."""
+REASONS = ("Permission denied", "you are not allowed to look at")
+WARM = [f"tinytorch_build.stages.{name}" for name in ("inside_cells", "inside_import", "warm_pytest")]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What may not be read or written, and what is then said.
+
+    Attributes:
+        paths: in the course.
+        said: what the run has to name.
+        task: what is run.
+        stays: whether the package must be as it was.
+    """
+
+    paths: Sequence[str]
+    said: Sequence[str]
+    task: str = "validate"
+    stays: bool = True
+
+
+UNREADABLE = [
+    Case(["modules.toml"], ["modules.toml"]),
+    Case(["lessons/01_shapes/shapes_dev.py"], ["lessons/01_shapes/shapes_dev.py"]),
+    Case(["lessons/01_shapes"], ["lessons/01_shapes"]),
+    Case(["checks/unit/test_shapes.py"], ["checks/unit/test_shapes.py"]),
+    Case(["checks/integration/test_shapes_areas.py"], ["checks/integration/test_shapes_areas.py"]),
+    Case(["checks/integration"], ["checks/integration"]),
+    Case(["build/notebooks/01_shapes/shapes_dev.ipynb"], ["build/notebooks/01_shapes/shapes_dev.ipynb"]),
+    Case(["build/doit.sqlite3"], ["build/doit.sqlite3"]),
+    Case(["build/ledger.sqlite3"], ["build/ledger.sqlite3"]),
+    Case(["geometry/base/shapes.py"], ["geometry/base/shapes.py"]),
+    Case(["geometry/modules.lock"], ["geometry/modules.lock"]),
+    Case(["modules.lock"], ["modules.lock"]),
+    Case(["build"], ["build"]),
+]
+READ_ONLY = [
+    Case(["build"], ["build/run.lock"]),
+    Case(["build/notebooks/01_shapes"], ["build/notebooks/01_shapes"]),
+    Case(["build/staging/geometry/base"], ["build/staging/geometry/base"]),
+    Case(["build/objects"], ["build/objects"]),
+    Case(["build/doit.sqlite3"], ["build/doit.sqlite3"]),
+    Case(["build/ledger.sqlite3"], ["build/ledger.sqlite3"]),
+    Case(["build/report"], ["build/report/report.json"], stays=False),
+    Case(["geometry"], ["geometry"]),
+    Case(["."], ["geometry"]),
+    Case(["dist"], ["dist"], task="build", stays=False),
+]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedRuns]:
+    folder = tmp_path_factory.mktemp("no rights")
+    with ForkedRuns(folder / "course", folder / "runs", WARM) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def kept(runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A course that has been built, at the path where each test will find it."""
+    course = GeometryCourse.write(runs.course)
+    assert runs.run().status == 0
+    return shutil.copytree(course.root, tmp_path_factory.mktemp("kept") / "course")
+
+
+@pytest.fixture(scope="module")
+def clean(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The package after the edit, built from nothing."""
+    course = GeometryCourse.write(tmp_path_factory.mktemp("clean") / "course")
+    course.edit(*EDIT)
+    course.run()
+    return course.published()
+
+
+@pytest.fixture
+def course(runs: ForkedRuns, kept: Path) -> GeometryCourse:
+    shutil.rmtree(runs.course, ignore_errors=True)
+    shutil.copytree(kept, runs.course)
+    course = GeometryCourse(runs.course)
+    course.edit(*EDIT)
+    (course.root / "dist").mkdir()
+    return course
+
+
+def withhold(course: GeometryCourse, paths: Sequence[str], bits: int) -> dict[Path, int]:
+    """Take rights away; what they were before."""
+    before = {course.root / path: stat.S_IMODE((course.root / path).stat().st_mode) for path in paths}
+    for path, mode in before.items():
+        path.chmod(mode & ~bits)
+    return before
+
+
+def assert_refused(
+    course: GeometryCourse, runs: ForkedRuns, case: Case, clean: dict[str, str], bits: int
+) -> None:
+    standing = course.published()
+    before = withhold(course, case.paths, bits)
+    try:
+        ended = runs.run(case.task, privileged=False)
+    finally:
+        for path, mode in before.items():
+            os.chmod(path, mode)
+    assert_told(ended, case)
+    if case.stays:
+        assert course.published() == standing
+    again = runs.run("validate", privileged=False)
+    assert again.status == 0, again.said
+    assert course.published() == clean, again.said
+
+
+def assert_told(ended: Ended, case: Case) -> None:
+    assert ended.status != 0, ended.said
+    assert "Traceback" not in ended.said, ended.said
+    assert "report this" not in ended.said, ended.said
+    assert any(reason in ended.said for reason in REASONS), ended.said
+    for words in case.said:
+        assert words in ended.said, ended.said
+
+
+@pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: case.paths[0])
+def test_what_may_not_be_read_is_named(
+    course: GeometryCourse, runs: ForkedRuns, clean: dict[str, str], case: Case
+) -> None:
+    assert_refused(course, runs, case, clean, 0o777)
+
+
+@pytest.mark.parametrize("case", READ_ONLY, ids=lambda case: case.paths[0])
+def test_what_may_not_be_written_is_named(
+    course: GeometryCourse, runs: ForkedRuns, clean: dict[str, str], case: Case
+) -> None:
+    assert_refused(course, runs, case, clean, 0o222)
