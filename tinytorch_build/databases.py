@@ -40,8 +40,8 @@ def open_database(path: Path, schema: Schema) -> sqlite3.Connection:
         OSError: its folder cannot be made, or the file may not be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        raise damaged("it is a folder")
+    if os.path.lexists(path) and not path.is_file():
+        raise damaged("it is no file")
     if path.is_file() and path.stat().st_size == 0:  # which sqlite would take for a new one
         raise damaged("file is empty")
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):

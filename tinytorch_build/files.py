@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 
 ABSENT = "absent"
 """What stands in a fingerprint for a file that is not there."""
@@ -64,6 +65,18 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
+def content_of(path: Path) -> bytes | None:
+    """The bytes of a file, or None if there is no regular file: reading a pipe would never end.
+
+    Raises:
+        OSError: there is one that cannot be read.
+    """
+    try:
+        return path.read_bytes() if S_ISREG(path.stat().st_mode) else None
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
 def files_below(folder: Path) -> list[Path]:
     """Every file and link in a folder and below, sorted; none if there is no such folder.
 
@@ -103,14 +116,14 @@ class FileDigests:
         self._known: dict[Path, tuple[tuple[int, int, int, int], str]] = {}
 
     def of(self, path: Path) -> str:
-        """Hex SHA-256 of a file's content, or `ABSENT`."""
+        """Hex SHA-256 of a file's content, or `ABSENT` if there is no regular file."""
         try:
             stat = path.stat()
             signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
             known = self._known.get(path)
             if known is not None and known[0] == signature:
                 return known[1]
-            digest = sha256(path.read_bytes())
+            digest = sha256(path.read_bytes()) if S_ISREG(stat.st_mode) else ABSENT  # a pipe would never end
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return ABSENT
         self._known[path] = (signature, digest)

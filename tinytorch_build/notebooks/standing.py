@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
+from tinytorch_build.files import content_of
 from tinytorch_build.layout import Layout
 from tinytorch_build.model import CourseModule, Problem
 from tinytorch_build.notebooks.cells import (
@@ -69,7 +69,7 @@ def standing_of(
         source: the source's bytes now.
         wanted: the cells of the notebook that the build makes of them.
     """
-    data = _content(layout.notebook(module))
+    data = content_of(layout.notebook(module))
     if data is None:
         return Standing(State.ABSENT, (), None, source)
     try:
@@ -88,7 +88,7 @@ def standing_of(
 
 def _base(layout: Layout, module: CourseModule, notebook: NotebookCells) -> bytes | None:
     """The source that a notebook was made from, if the copy that was kept is that one."""
-    kept = _content(layout.converted(module))
+    kept = content_of(layout.converted(module))
     if kept is None or digest_of_cells(made_cells(kept, module.source)) != notebook.made_with:
         return None
     return kept
@@ -120,10 +120,3 @@ def edit_problem(layout: Layout, module: CourseModule, standing: Standing) -> Pr
         shown,
         cure=f"{cure}; `tito notebook discard {module.name}` puts the notebook aside and makes it anew",
     )
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return None

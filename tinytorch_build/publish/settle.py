@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from filelock import FileLock
 
 from tinytorch_build.errors import PublishError
-from tinytorch_build.files import FileDigests, sha256
+from tinytorch_build.files import FileDigests, content_of, sha256
 from tinytorch_build.layout import Layout
 from tinytorch_build.model import Manifest, Problem, Severity, errors
 from tinytorch_build.publish.consistent_set import Choice, choose, sound
@@ -23,7 +23,7 @@ from tinytorch_build.publish.record import Record, RenderedTables, render_record
 from tinytorch_build.publish.rescue import CHECK, Rescuer, deviations
 from tinytorch_build.publish.standing import Standing, StandingPackage
 from tinytorch_build.publish.swap import StepHook, follow, no_hook, recover, swap
-from tinytorch_build.publish.tree import RECORD_NAME, Tree, TreeReader, content_of
+from tinytorch_build.publish.tree import RECORD_NAME, Tree, TreeReader
 from tinytorch_build.refusals import Refusal
 
 

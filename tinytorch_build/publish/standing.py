@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tinytorch_build.files import sha256
+from tinytorch_build.files import content_of, sha256
 from tinytorch_build.layout import Layout
 from tinytorch_build.model import Problem, Severity
 from tinytorch_build.publish.ledger import Ledger
 from tinytorch_build.publish.record import Record, UnreadableRecord, parse_record
 from tinytorch_build.publish.rescue import CHECK
-from tinytorch_build.publish.tree import RECORD_NAME, Tree, content_of
+from tinytorch_build.publish.tree import RECORD_NAME, Tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,14 +82,6 @@ def read_tree(folder: Path) -> Tree:
     return TreeReader(folder).read()
 
 
-def content_of(path: Path) -> bytes | None:
-    """The bytes of a file, or None if there is no such file."""
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
-
-
 def _walk(folder: str, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
     try:
         entries = list(os.scandir(folder))

@@ -151,10 +151,9 @@ def test_a_file_of_an_earlier_version_of_the_build_is_begun_anew(
 
 def test_a_file_that_cannot_be_had_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "build" / "db"
-    path.parent.mkdir()
-    path.symlink_to(tmp_path / "no folder" / "db")
+    path.with_name(f"{path.name}-wal").mkdir(parents=True)
     one = backend(path)
-    said = "what doit knows of earlier runs cannot be used: build/db: unable to open database file; "
+    said = "what doit knows of earlier runs cannot be used: build/db: "
     with pytest.raises(InvalidTask, match=f"^{re.escape(said)}"):
         one.in_("t")
     with pytest.raises(CourseError, match=f"^{re.escape(said)}"):
