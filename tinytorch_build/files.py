@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -26,6 +27,9 @@ def digest_of(values: dict[str, str]) -> str:
         total.update(f"{len(key)}:{key}={len(values[key])}:{values[key]};".encode())
     return total.hexdigest()
 
+
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+"""What the system says where there is no file, or a link that leads nowhere."""
 
 _UNFINISHED = ".unfinished"
 """How the names end of files that are being written."""
@@ -73,8 +77,10 @@ def content_of(path: Path) -> bytes | None:
     """
     try:
         return path.read_bytes() if S_ISREG(path.stat().st_mode) else None
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return None
+        raise
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -124,7 +130,9 @@ class FileDigests:
             if known is not None and known[0] == signature:
                 return known[1]
             digest = sha256(path.read_bytes()) if S_ISREG(stat.st_mode) else ABSENT  # a pipe would never end
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return ABSENT
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                return ABSENT
+            raise
         self._known[path] = (signature, digest)
         return digest

@@ -68,6 +68,7 @@ class Session:
     against: str = ""
     programs: Programs = field(default_factory=Programs)
     _cells: dict[str, CellFacts] = field(default_factory=dict)
+    _sources: dict[str, str] = field(default_factory=dict)
     _notebooks: dict[str, tuple[str, str]] = field(default_factory=dict)
     _exported: set[str] = field(default_factory=set)
     _names: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
@@ -185,9 +186,25 @@ class Session:
             known = self._cells[module.name] = CellFacts.of(self.document(module))
         return known
 
-    def found_cells(self, module: CourseModule, facts: CellFacts) -> None:
-        """Remember what the convert task found, in this run or when it last ran."""
+    def found_cells(self, module: CourseModule, facts: CellFacts, source: str) -> None:
+        """Remember what the convert task found, in this run or when it last ran.
+
+        Args:
+            module: whose source it was.
+            facts: of its cells.
+            source: hex SHA-256 of the whole source.
+        """
         self._cells[module.name] = facts
+        self._sources[module.name] = source
+
+    def changed_since(self) -> list[CourseModule]:
+        """The modules whose sources are not what their convert tasks found: somebody has saved them since."""
+        return [
+            module
+            for module in self.manifest.modules
+            if module.name in self._sources
+            and self.digests.of(self.layout.source(module)) != self._sources[module.name]
+        ]
 
     def notebook_digest(self, module: CourseModule) -> str:
         """A digest of the cells of a module's notebook; of its bytes if it is none, or `ABSENT`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from doit.action import BaseAction
@@ -123,7 +123,7 @@ class StepAction(BaseAction):  # type: ignore[misc]  # doit has no types
         result, seconds = timed(self._step)
         changed = self._step.changed_files(before)
         if changed and result.passed:
-            result = _changed_meanwhile(result, changed)
+            result = _with_change(result, changed)
         if not result.passed:
             return StepFailed(result, seconds)
         self._step.finish(before, result)
@@ -160,10 +160,11 @@ class CleanAction(BaseAction):  # type: ignore[misc]  # doit has no types
             raise SystemExit(f"ERROR: {Refusal.of(error, self._step.session.layout.root)}") from None
 
 
-def _changed_meanwhile(result: StepResult, changed: list[str]) -> StepResult:
-    problem = Problem(
-        "changed-meanwhile",
-        f"{', '.join(changed)} changed while it was being checked",
-        cure="run the command again",
-    )
+def changed_meanwhile(changed: Sequence[str], how: str) -> Problem:
+    """The problem of files that somebody has saved during the run."""
+    return Problem("changed-meanwhile", f"{', '.join(changed)} changed {how}", cure="run the command again")
+
+
+def _with_change(result: StepResult, changed: list[str]) -> StepResult:
+    problem = changed_meanwhile(changed, "while it was being checked")
     return StepResult((*result.problems, problem), output=result.output, details=result.details)

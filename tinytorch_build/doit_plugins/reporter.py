@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from doit.exceptions import InvalidTask
 
-from tinytorch_build.doit_plugins.action import Freshness
+from tinytorch_build.doit_plugins.action import Freshness, changed_meanwhile
 from tinytorch_build.doit_plugins.course_task import CourseTask
 from tinytorch_build.errors import CourseError
 from tinytorch_build.files import write_atomically
@@ -63,10 +63,10 @@ class CourseReporter:
             raise InvalidTask(_told(error, self._session)) from error
         self._opened = True
         self._restore = _end_cleanly_on_signals()
+        if errors(self._problems):  # which are told when the run ends, at once
+            raise InvalidTask(f"{self._session.manifest.package.name}/ cannot be published to")
         for problem in self._problems:
             self._display.say(str(problem))
-        if errors(self._problems):
-            raise InvalidTask(f"{self._session.manifest.package.name}/ cannot be published to")
         self._display.begin(self._session.plan, self._wanted)
 
     def complete_run(self) -> None:
@@ -157,12 +157,18 @@ class CourseReporter:
             session.layout.junit.unlink(missing_ok=True)
 
     def _report_on(self, session: Session, refused: list[str]) -> None:
-        """Put the report together, write and show it; what cannot be written is added to `refused`."""
+        """Put the report together, write and show it; what makes it worthless is added to `refused`."""
+        changed = session.changed_since()
+        if changed:
+            how = "while the run went on; what was checked is what stood there before"
+            problem = changed_meanwhile([module.source for module in changed], how)
+            self._problems.append(problem)
+            refused.append(str(problem))
         report = assemble(
             session.manifest,
             session.plan,
             self._tasks,
-            session.published_as_staged(),
+            session.published_as_staged().difference(module.name for module in changed),
             wanted=self._wanted,
             held=session.held,
             problems=self._problems,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinytorch_build.files import write_atomically
+from tinytorch_build.files import sha256, write_atomically
 from tinytorch_build.literate import UnreadableSource, document_of
 from tinytorch_build.model import Problem, errors
 from tinytorch_build.session import CellFacts
@@ -61,11 +61,12 @@ class ConvertStep(ModuleStep):
         if errors(problems):
             return StepResult(tuple(problems), output=difference)
         facts = CellFacts.of(document_of(raw, self.module.source))
-        self.session.found_cells(self.module, facts)
-        return StepResult(tuple(problems), {"exported": facts.exported, "code": facts.code})
+        self.session.found_cells(self.module, facts, sha256(raw))
+        found_facts = {"exported": facts.exported, "code": facts.code, "source": sha256(raw)}
+        return StepResult(tuple(problems), found_facts)
 
     def recall(self, facts: Mapping[str, str]) -> None:
-        self.session.found_cells(self.module, CellFacts(facts["exported"], facts["code"]))
+        self.session.found_cells(self.module, CellFacts(facts["exported"], facts["code"]), facts["source"])
 
 
 class ExportStep(ModuleStep):
