@@ -118,7 +118,7 @@ def run_one(interpreter: Interpreter, folder: Path, log: TextIO, *, torch: bool)
         "doit validate": [str(python), "-m", "doit", "validate"],
         "pytest": [
             *[str(python), "-m", "pytest", "-q", "-rs"],
-            *["--numprocesses=auto", "--dist=loadgroup", "--durations=5"],
+            *["--numprocesses=auto", "--dist=loadfile", "--durations=5"],
         ],
     }
     for name, command in steps.items():

@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_had_ends_the_run_with_a_sentence(tmp_path: Path) 
     path = tmp_path / "build" / "db"
     path.with_name(f"{path.name}-wal").mkdir(parents=True)
     one = backend(path)
-    said = "what doit knows of earlier runs cannot be used: build/db: "
+    said = "what doit knows of earlier runs cannot be used: build/db"
     with pytest.raises(InvalidTask, match=f"^{re.escape(said)}"):
         one.in_("t")
     with pytest.raises(CourseError, match=f"^{re.escape(said)}"):

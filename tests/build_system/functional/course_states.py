@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.build_system.functional.forked_runs import ForkedRuns
 from tests.build_system.geometry_course import FILES, GeometryCourse
-from tinytorch_build.model import Outcome
 
 SOURCES = {
     "shapes": "lessons/01_shapes/shapes_dev.py",
@@ -66,11 +66,13 @@ class Made:
 def built_from_nothing(folder: Path) -> Mapping[State, Made]:
     """What each state of the sources gives; courses are written into new folders inside `folder`."""
     made = {}
-    for number, state in enumerate(STATES):
-        course = write_course(folder / str(number))
-        write(course, state.files())
-        assert course.run().outcome is Outcome.PASSED, course.said
-        made[state] = Made.by(course)
+    with ForkedRuns(folder, folder / "runs") as runs:
+        for number, state in enumerate(STATES):
+            course = write_course(folder / str(number))
+            write(course, state.files())
+            ended = runs.run(course=course.root)
+            assert ended.status == 0, ended.said
+            made[state] = Made.by(course)
     assert len({frozenset(each.package.items()) for each in made.values()}) == len(STATES)
     return made
 

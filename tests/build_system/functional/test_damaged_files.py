@@ -13,10 +13,7 @@ from tests.build_system.functional.course_states import STATES, Made, write, wri
 from tests.build_system.functional.forked_runs import ForkedRuns
 from tests.build_system.geometry_course import GeometryCourse
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="forks"),
-    pytest.mark.xdist_group("damaged files"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
 FILES = [
     "build/doit.sqlite3",

@@ -17,17 +17,13 @@ from tests.build_system.functional.course_states import (
     STATES,
     Made,
     State,
-    built_from_nothing,
     write,
     write_course,
 )
 from tests.build_system.functional.forked_runs import Ended, ForkedRuns
 from tests.build_system.geometry_course import GeometryCourse
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="forks, mounts and looks into /proc"),
-    pytest.mark.xdist_group("full disk"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, mounts and looks into /proc")
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 DISK = 8 * 1024 * 1024
@@ -36,11 +32,6 @@ ROOM = [index * index * 10 * 1024 for index in range(11)]
 """Bytes that are free before a run. The last ones are enough for one that makes everything."""
 REASONS = ("No space left on device", "database or disk is full", "disk I/O error", "File too large")
 NEEDS = {"summary": ("base/areas", "base/shapes"), "base/areas": ("base/shapes",)}
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Mapping[State, Made]:
-    return built_from_nothing(tmp_path_factory.mktemp("clean"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +154,45 @@ def test_a_full_disk_ends_a_run_with_a_sentence_and_harms_nothing(
         assert_recovers(course, runs, clean[after], told)
     assert statuses[0] != 0
     assert statuses[len(ROOM) - 1] == 0, "the sweep does not come to what a run needs"
+
+
+def test_a_full_disk_while_the_wheel_is_made(disk: Disk) -> None:
+    course, runs = new_course(disk.course.root, STATES[0]), disk.runs
+    assert runs.run("build").status == 0
+    made = course.digests("dist")
+    assert len(made) == 2
+    statuses = []
+    for room in (40_000, 80_000, 120_000, 1_000_000):
+        shutil.rmtree(course.root / "dist", ignore_errors=True)
+        disk.fill(room)
+        ended = runs.run("build")
+        told = f"{room} bytes were free; status {ended.status}\n{ended.said}"
+        statuses.append(ended.status)
+        assert_told(ended, told)
+        assert (course.digests("dist") == made) == (ended.status == 0), told
+        assert not (course.root / "build" / "packaging").exists(), told
+        disk.free()
+    assert statuses[0] != 0
+    assert statuses[-1] == 0
+    assert course.digests("dist") == made
+
+
+def test_a_report_that_is_too_large_is_not_left_half_written(tmp_path: Path) -> None:
+    course = new_course(tmp_path / "course", STATES[0])
+    for name in ("01_shapes/shapes", "02_colours/colours"):
+        course.edit(f"lessons/{name}_dev.py", "\nassert ", '\nprint("much to tell " * 10_000)\nassert not ')
+    pages = [course.root / "build" / "report" / name for name in ("index.html", "junit.xml")]
+    with ForkedRuns(course.root, tmp_path / "runs") as runs:
+        assert "the report is in build/report/index.html" in runs.run("report").said
+        size = pages[0].stat().st_size  # times in it may have a digit more or less
+        ended = runs.run("report", largest_file=size - 1000)
+        assert "ERROR: build/report/index.html: File too large; raise the limit" in ended.said, ended.said
+        assert ended.status == 3
+        assert not pages[0].exists()  # the earlier one would be taken for this run's
+        assert "Traceback" not in ended.said
+        ended = runs.run("report", largest_file=size + 1000)
+        assert "the report is in build/report/index.html" in ended.said, ended.said
+        assert all(page.exists() for page in pages)
 
 
 def test_a_full_disk_for_temporary_files_is_done_without(

@@ -15,10 +15,7 @@ import pytest
 from tests.build_system.functional.forked_runs import Ended, ForkedRuns
 from tests.build_system.geometry_course import GeometryCourse
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="forks"),
-    pytest.mark.xdist_group("no rights"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
 EDIT = ("lessons/01_shapes/shapes_dev.py", "A square.", "A square, which has four equal sides.")
 """An edit after which every gate passes, and after which every module but one has to be taken anew."""

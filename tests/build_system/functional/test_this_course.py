@@ -11,8 +11,6 @@ import pytest
 from tests.build_system.geometry_course import GeometryCourse
 from tinytorch_build.model import Outcome, Stage
 
-pytestmark = pytest.mark.xdist_group("this course")
-
 REPOSITORY = Path(__file__).resolve().parents[3]
 TENSOR = "modules/source/02_tensor/tensor_dev.py"
 ACTIVATIONS = "modules/source/03_activations/activations_dev.py"

@@ -21,17 +21,13 @@ from tests.build_system.functional.course_states import (
     Made,
     State,
     assert_one_set,
-    built_from_nothing,
     write,
     write_course,
 )
 from tests.build_system.functional.forked_runs import Ended, ForkedRuns
 from tests.build_system.geometry_course import GeometryCourse
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="forks"),
-    pytest.mark.xdist_group("two at once"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 PAIRS = 200 if NIGHTLY else 6
@@ -39,11 +35,6 @@ BUSY = re.compile(
     r"ERROR: another run is under way in this course: `doit(?: validate)?`, process (\d+), since [-0-9 :]{19}; "
     r"wait for it or stop it"
 )
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Mapping[State, Made]:
-    return built_from_nothing(tmp_path_factory.mktemp("clean"))
 
 
 @pytest.fixture

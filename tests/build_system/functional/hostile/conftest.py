@@ -1,6 +1,6 @@
 """One course and one run for each file of this folder: its cases are modules of that course.
 
-Each file is a group (`xdist_group`), so that it stays in one process and the run is made once.
+The run is made once a file, which pytest-xdist keeps in one process (`--dist=loadfile`).
 """
 
 from __future__ import annotations

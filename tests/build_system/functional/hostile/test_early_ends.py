@@ -7,8 +7,6 @@ import pytest
 from tests.build_system.functional.hostile.verdicts import assert_nobody_else_is_the_worse, assert_verdict
 from tests.build_system.functional.hostile.yard import Hostile, Yard
 
-pytestmark = pytest.mark.xdist_group("hostile: early ends")
-
 EXITED = "ended by itself with exit status 0 before it delivered a result (os._exit, sys.exit or exec?)"
 LEAVE = "import os\nos._exit(0)"
 EXIT = "import sys\nsys.exit(0)"

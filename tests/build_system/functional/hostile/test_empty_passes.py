@@ -7,8 +7,6 @@ import pytest
 from tests.build_system.functional.hostile.verdicts import assert_nobody_else_is_the_worse, assert_verdict
 from tests.build_system.functional.hostile.yard import Hostile, Yard
 
-pytestmark = pytest.mark.xdist_group("hostile: empty passes")
-
 WRONG = "assert False, 'this must be seen'"
 CONFTEST = "{tests}/conftest.py"
 SKIPS = (

@@ -9,8 +9,6 @@ import pytest
 from tests.build_system.functional.hostile.verdicts import assert_nobody_else_is_the_worse, assert_verdict
 from tests.build_system.functional.hostile.yard import Hostile, Yard
 
-pytestmark = pytest.mark.xdist_group("hostile: excess")
-
 STOPPED = "took longer than 1 s and was stopped"
 MASKED = (
     "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM, signal.SIGINT})\n"

@@ -8,8 +8,6 @@ from tests.build_system.functional.hostile.verdicts import assert_verdict
 from tests.build_system.functional.hostile.yard import FIRST, LAST, Hostile, Yard, source_of
 from tinytorch_build.model import Outcome
 
-pytestmark = pytest.mark.xdist_group("hostile: unconfined")
-
 CONFINED = False
 """For the fixture `yard`."""
 

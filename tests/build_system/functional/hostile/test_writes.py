@@ -12,10 +12,7 @@ from tests.build_system.functional.hostile.yard import FIRST, LAST, Hostile, Yar
 from tinytorch_build.workers.confine import landlock_version
 from tinytorch_build.workers.server import can_fence
 
-pytestmark = [
-    pytest.mark.skipif(landlock_version() < 3, reason="this system has no Landlock"),
-    pytest.mark.xdist_group("hostile: writes"),
-]
+pytestmark = pytest.mark.skipif(landlock_version() < 3, reason="this system has no Landlock")
 
 ROOT = "import os, pathlib, sqlite3\nroot = pathlib.Path(__file__).parents[2]\n"
 OTHER = f"root / '{source_of(FIRST)}'"

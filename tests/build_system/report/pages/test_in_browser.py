@@ -18,8 +18,6 @@ from tinytorch_build.report.pages.evidence import Evidence
 from tinytorch_build.report.pages.html import render
 from tinytorch_build.report.pages.page import make_page
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 DESK, PHONE = (1280, 900), (360, 740)
 ATTACKS = (
     "</script><script>document.title='owned'</script>"
