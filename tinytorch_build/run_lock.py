@@ -13,6 +13,11 @@ from filelock import FileLock, Timeout
 from tinytorch_build.errors import CourseError
 from tinytorch_build.files import write_atomically
 
+_MOMENT_SECONDS = 0.05
+"""Within this a holder writes its name after it has taken the lock, so that no dead one's is read."""
+_PATIENCE_SECONDS = 0.5
+"""For how long a holder that has left no name is waited for."""
+
 
 class CourseBusy(CourseError):
     """Another process is working in this course."""
@@ -64,12 +69,7 @@ class RunLock:
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            shown = self._holder()
-            said = f"{shown}; wait for it or stop it" if shown else "its holder has left no name; wait for it"
-            raise CourseBusy(f"another run is under way in this course: {said}") from None
+        self._take(lock)
         dead = self._holder()
         note = Holder(what, os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S"))
         try:
@@ -79,6 +79,23 @@ class RunLock:
             raise
         self._lock = lock
         return dead
+
+    def _take(self, lock: FileLock) -> None:
+        """Take the lock, or say who has it: a holder is given time to leave its name, or to let go."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                lock.acquire(timeout=_MOMENT_SECONDS, poll_interval=_MOMENT_SECONDS / 5)
+                return
+            except Timeout:
+                shown = self._holder()
+            if shown is not None:
+                said = f"{shown}; wait for it or stop it"
+            elif time.monotonic() > deadline:
+                said = "its holder has left no name; wait for it"
+            else:
+                continue
+            raise CourseBusy(f"another run is under way in this course: {said}")
 
     def release(self) -> None:
         """Let go of the lock; nothing happens if it is not held."""

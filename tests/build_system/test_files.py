@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -86,6 +87,21 @@ def test_the_lock_names_its_holder_and_goes_with_it(tmp_path: Path) -> None:
     lock.release()
     lock.release()
     assert RunLock(path).acquire("doit") is None
+
+
+def test_a_holder_that_has_yet_to_write_its_name_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "run.lock"
+    first = RunLock(path)
+    first.acquire("doit validate")
+    note = path.with_name("run.lock.holder")
+    text = note.read_text(encoding="utf-8")
+    note.unlink()
+    later = threading.Timer(0.2, note.write_text, [text])
+    later.start()
+    with pytest.raises(CourseBusy, match="`doit validate`, process"):
+        RunLock(path).acquire("doit")
+    later.join()
+    first.release()
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_doit_forget_during_a_run_corrupts_nothing(
     assert Made.by(course).differs_from(clean[STATES[0]]) == []
 
 
-@pytest.mark.parametrize("name", ["shapes", "areas", "summary"])
+@pytest.mark.parametrize("name", ["shapes", "summary"])
 def test_an_edit_during_a_run_is_never_taken_for_what_was_tested(
     course: GeometryCourse, clean: Mapping[State, Made], tmp_path: Path, name: str
 ) -> None:
