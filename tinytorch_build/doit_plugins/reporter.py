@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType, TracebackType
@@ -43,6 +43,7 @@ class CourseReporter:
         self._wanted: list[str] = []
         self._page_is_wanted = False
         self._all: Mapping[str, Any] = {}
+        self._ignored: list[str] = []
         self._speaker: Freshness | None = None
         self._restore: Callable[[], None] = _nothing
         self._began = time.perf_counter()
@@ -114,7 +115,8 @@ class CourseReporter:
             self._keep(task, _remembered(CourseTask.of(task).freshness.values, Outcome.UP_TO_DATE))
 
     def skip_ignore(self, task: Any) -> None:
-        """The user has told doit to ignore the task; it stays `not run` in the report."""
+        """The user has told doit to ignore the task, or one that it needs; it stays `not run`."""
+        self._ignored.append(task.name)
 
     def add_failure(self, task: Any, fail: Any) -> None:
         planned = _planned(task)
@@ -162,6 +164,10 @@ class CourseReporter:
         if changed:
             how = "while the run went on; what was checked is what stood there before"
             problem = changed_meanwhile([module.source for module in changed], how)
+            self._problems.append(problem)
+            refused.append(str(problem))
+        if self._ignored:
+            problem = _ignored_problem(self._all, self._ignored)
             self._problems.append(problem)
             refused.append(str(problem))
         report = assemble(
@@ -276,6 +282,16 @@ def _reached(tasks: Mapping[str, Any], selected: Iterable[str]) -> set[str]:
 def _counts(task: PlannedTask, reached: set[str]) -> bool:
     """Whether a run that comes to these tasks should have something to say of this one."""
     return task.name in reached and not task.is_goal
+
+
+def _ignored_problem(tasks: Mapping[str, Any], ignored: Collection[str]) -> Problem:
+    """That nothing can be said of tasks which doit was told to ignore, and of those that need them."""
+    told = [name for name in ignored if not set(tasks[name].task_dep) & set(ignored)]
+    return Problem(
+        "ignored",
+        f"doit has been told to ignore {', '.join(told)}, so nothing was done that needs it",
+        cure=f"`doit forget {' '.join(told)}`, and run the command again",
+    )
 
 
 def _nothing() -> None:

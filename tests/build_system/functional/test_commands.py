@@ -220,3 +220,14 @@ def test_a_course_adds_a_check_of_its_own(course: GeometryCourse) -> None:
     assert done.returncode not in (0, 3)
     assert "Module colours export validation failed: a TODO is left" in done.stdout
     assert "lessons/02_colours/colours_dev.py:8  [no-todo]" in done.stdout
+
+
+def test_a_run_that_leaves_out_what_is_ignored_is_no_success(course: GeometryCourse) -> None:
+    assert course.doit("ignore", "test:shapes").returncode == 0
+    ended = course.doit("build")
+    assert ended.returncode == 3, ended.stdout
+    assert "doit has been told to ignore test:shapes, so nothing was done that needs it" in ended.stdout
+    assert "cure `doit forget test:shapes`" in ended.stdout
+    assert not (course.root / "dist").exists()
+    assert course.doit("forget", "test:shapes").returncode == 0
+    assert course.doit().returncode == 0
