@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import sysconfig
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _UNREACHABLE = re.compile(
 )
 _REFUSED = re.compile(r"HTTP status (?:client|server) error \(([^)]+)\)")
 """What uv says of an index that is there and does not serve; pip says that it has no such distribution."""
+_FULL = re.compile(r"no space left on device|disk quota exceeded|file too large", re.IGNORECASE)
+"""What the system says of a full disk, as installers pass it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,12 @@ class Installer(ABC):
         """
         finished = self._create(folder)
         if not finished.succeeded:
+            what = f"{self.name} made no virtual environment"
             raise AttemptFailed(
-                Problem(
+                _without_room(what, finished)
+                or Problem(
                     "environment",
-                    f"{self.name} made no virtual environment: {_reason(finished)}",
+                    f"{what}: {_reason(finished)}",
                     cure="see the log; on Debian and its like, venv is a package of its own (python3-venv)",
                 ),
                 output=finished.output,
@@ -167,6 +172,9 @@ def _not_installed(installer: str, shown: str, finished: Finished) -> Problem:
             f"{shown} could not be installed: {installer} did not end within {INSTALL_SECONDS:.0f} s",
             cure="the log says what it waited for; run `doit verify` again on a faster network",
         )
+    full = _without_room(f"{shown} could not be installed", finished)
+    if full is not None:
+        return full
     refused = _REFUSED.search(finished.output)
     if refused:
         return Problem(
@@ -186,6 +194,15 @@ def _not_installed(installer: str, shown: str, finished: Finished) -> Problem:
         f"{shown} could not be installed: {_reason(finished)}",
         cure="correct dependencies and requires-python in [package], or requires in [tests]; see the log",
     )
+
+
+def _without_room(what: str, finished: Finished) -> Problem | None:
+    """The problem of an installer that found the disk full; None if it did not."""
+    found = _FULL.search(finished.output)
+    if found is None:
+        return None
+    cure = f"make room in {tempfile.gettempdir()} (TMPDIR names another folder), and run the command again"
+    return Problem("refused", f"{what}: {found[0]}", cure=cure)
 
 
 def _reason(finished: Finished) -> str:

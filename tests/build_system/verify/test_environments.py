@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sys
@@ -187,3 +188,22 @@ def test_how_a_program_ended() -> None:
     assert Finished(0, "").how == "it ended with status 0"
     assert Finished(-9, "").how == "it was ended by signal 9"
     assert Finished(None, "").how == "it did not end in time"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
+@pytest.mark.parametrize("fails", ["venv", "pip"])
+def test_a_full_disk_is_no_fault_of_what_is_installed(tmp_path: Path, fails: str) -> None:
+    uv = tmp_path / "uv"
+    said = "cause: failed to copy file: No space left on device (os error 28)"
+    uv.write_text(
+        f'#!/bin/sh\n[ "$1" = {fails} ] && {{ echo "{said}" >&2; exit 2; }}\nexit 0\n', encoding="utf-8"
+    )
+    uv.chmod(0o755)
+    installer = Uv(Programs(), uv)
+    with pytest.raises(AttemptFailed) as failure:
+        installer.install(installer.create(tmp_path / "environment"), ["numpy"], tmp_path)
+    (problem,) = failure.value.problems
+    what = {"venv": "uv made no virtual environment", "pip": "numpy could not be installed"}[fails]
+    assert problem.message == f"{what}: No space left on device"
+    assert problem.cure.startswith("make room in ")
+    assert said in failure.value.output
