@@ -28,7 +28,6 @@ CHECKS = {
         "--dist=loadfile",  # the tests of a file share what is costly to make
         "--no-loadscope-reorder",
         "--durations=25",
-        "tests/build_system/functional",  # first, since they take longest
         "tests/build_system",
         "tests/reference",
     ],

@@ -16,6 +16,7 @@ from tinytorch_build.errors import CourseError
 from tinytorch_build.layout import MANIFEST, Layout
 from tinytorch_build.manifest import load_manifest
 from tinytorch_build.refusals import Refusal
+from tinytorch_build.report.terminal import Lines
 from tinytorch_build.session import at_work
 from tinytorch_build.suggest import closest
 from tinytorch_build.tasks import for_course
@@ -91,8 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         root = course_root(Path(options.course) if options.course else Path.cwd())
         if options.command == "notebook":
-            print(_handled(root, options))
-            return 0
+            return _say(_handled(root, options), root)
         tasks = wanted_tasks(root, options)
     except CourseError as error:
         print(f"ERROR: {error}", file=sys.stderr)
@@ -229,8 +229,21 @@ def handle_notebook(root: Path, action: str, name: str) -> str:
     if action == "diff":
         return commands.show(layout, module) or f"the notebook of {name} holds no edit"
     act = {"accept": commands.accept, "merge": commands.merge, "discard": commands.discard}[action]
-    with at_work(layout, f"tito notebook {action} {name}"):
-        return act(layout, module)
+    with at_work(layout, f"tito notebook {action} {name}") as told:
+        return "\n".join([*(str(problem) for problem in told), act(layout, module)])
+
+
+def _say(text: str, root: Path) -> int:
+    """Print a text; the exit status, which tells whether it could be printed."""
+    lines = Lines(sys.stdout)
+    try:
+        lines.say(text)
+    except KeyboardInterrupt:  # whoever read it has left
+        return 1
+    if lines.refused is not None:
+        print(f"ERROR: standard output: {Refusal.of(lines.refused, root)}", file=sys.stderr)
+        return USAGE_ERROR
+    return 0
 
 
 def _handled(root: Path, options: argparse.Namespace) -> str:

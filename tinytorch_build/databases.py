@@ -6,15 +6,18 @@ All that they hold can be found out again by running tasks, so commits are not f
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tinytorch_build.files import sha256
 from tinytorch_build.refusals import is_refused
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +35,63 @@ class Schema:
     columns: Mapping[str, Sequence[str]]
 
 
-def open_database(path: Path, schema: Schema) -> sqlite3.Connection:
-    """Open a database, or make it; its folder is made, too. Any thread may use the connection.
+class Database:
+    """A sqlite file that is opened when it is first needed; any thread may use it, one at a time.
 
-    Raises:
-        sqlite3.DatabaseError: it cannot be had, or is damaged: `is_damage` tells which.
-        OSError: its folder cannot be made, or the file may not be written.
+    Args:
+        path: the file; made with its folder if it is not there.
+        schema: what it holds.
+        when_damaged: called with what was wrong and where the damaged file is kept; then a new one is begun.
     """
+
+    def __init__(
+        self, path: Path, schema: Schema, when_damaged: Callable[[sqlite3.DatabaseError, Path], None]
+    ) -> None:
+        self._path = path
+        self._schema = schema
+        self._when_damaged = when_damaged
+        self._mutex = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with the file; once more with a new one, if it turns out to be damaged.
+
+        Raises:
+            sqlite3.OperationalError, OSError: the machine refuses.
+        """
+        with self._mutex:
+            try:
+                return work(self._opened())
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                self.close()
+                self._when_damaged(error, set_aside(self._path))
+                return work(self._opened())
+
+    def close(self) -> None:
+        """Let go of the file; whoever uses it again opens it again."""
+        with self._mutex:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = _open(self._path, self._schema)
+        return self._connection
+
+
+def _open(path: Path, schema: Schema) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(path) and not path.is_file():
         raise damaged("it is no file")
     if path.is_file() and path.stat().st_size == 0:  # which sqlite would take for a new one
         raise damaged("file is empty")
-    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        # sqlite would make its journals with the same rights, and they keep these when the file gets others.
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    if path.exists():
+        # sqlite would make its journals with the rights of the file, and they would keep them for good.
+        with path.open("r+b"):
+            pass
     connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from stat import S_ISREG
 
@@ -24,7 +24,8 @@ def digest_of(values: dict[str, str]) -> str:
     """One hex SHA-256 of a mapping, whatever the order of its keys."""
     total = hashlib.sha256()
     for key in sorted(values):
-        total.update(f"{len(key)}:{key}={len(values[key])}:{values[key]};".encode())
+        text = f"{len(key)}:{key}={len(values[key])}:{values[key]};"
+        total.update(text.encode("utf-8", errors="surrogatepass"))  # names of files may be any bytes
     return total.hexdigest()
 
 
@@ -41,22 +42,46 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: the folder cannot be made or written; `path` is then as it was, and its name in the error.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """The same for files that belong together: none is put in its place before all are written.
+
+    Raises:
+        OSError: a folder cannot be made or written; if that showed before the first file took its place, all
+            are as they were. The error names the file.
+    """
+    with contextlib.ExitStack() as stack:
+        aside = {path: stack.enter_context(_aside(path, data)) for path, data in files.items()}
+        for path, temporary in aside.items():
+            with naming(path):
+                os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _aside(path: Path, data: bytes) -> Iterator[str]:
+    """A file beside another one with what that one is to hold; gone at the end, if it was not moved."""
     with naming(path):
-        _write_aside_and_move(path, data)
-
-
-def _write_aside_and_move(path: Path, data: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(_UNFINISHED, f".{path.name[:40]}.", path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(_UNFINISHED, f".{path.name[:40]}.", path.parent)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
             file.write(data)
         os.chmod(temporary, 0o644)  # mkstemp makes files that their owner alone may read
-        os.replace(temporary, path)
-    except BaseException:
+        yield temporary
+    finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-        raise
+
+
+def withdraw(path: Path) -> None:
+    """See to it that nobody takes a file for current: remove it; empty it, if its folder is read-only."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(path, 0)
 
 
 @contextlib.contextmanager
@@ -114,8 +139,8 @@ def remove_unfinished(*folders: Path) -> None:
 class FileDigests:
     """Digests of files, read again only when a file's stat signature has changed.
 
-    The signature holds inode and change time, which no edit within one run can leave as they were, unlike
-    the modification time that doit looks at. It is kept for one run only.
+    The signature holds inode and change time, which nobody can set, unlike the modification time that doit
+    looks at. It is kept for one run only.
     """
 
     def __init__(self) -> None:

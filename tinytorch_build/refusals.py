@@ -101,6 +101,11 @@ class Refusal:
         return Problem("refused", f"{doing}: {self.reason}", self.place or None, cure=self.cure)
 
 
+def is_refusal(error: OSError) -> bool:
+    """Whether an error is the machine's, and not a program's, such as a broken pipe between its parts."""
+    return error.errno in _CURES
+
+
 def primary_code(error: sqlite3.Error) -> int:
     """sqlite's primary result code: the low byte of the extended one; 0 if the error has none."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

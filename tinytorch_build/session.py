@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -155,16 +155,20 @@ class Session:
             return [*([_taken_over(dead)] if dead else []), *settlement.problems]
 
     def close(self) -> None:
-        """End the worker processes and let go of the files and the lock. Safe to call twice."""
-        with self._mutex:
+        """End programs and worker processes, let go of the files, and last of the lock. Safe to call twice.
+
+        Raises:
+            OSError: the name that stands beside the lock cannot be removed; all else has been done.
+        """
+        with self._mutex, contextlib.ExitStack() as stack:  # which calls all, whatever one raises
             if self._run_lock is not None:
-                self._run_lock.release()
+                stack.callback(self._run_lock.release)
                 self._run_lock = None
-            self.programs.close()
-            if "_workers" in self.__dict__:
-                self._workers.close()
             if "_ledger" in self.__dict__:
-                self._ledger.close()
+                stack.callback(self._ledger.close)
+            if "_workers" in self.__dict__:
+                stack.callback(self._workers.close)
+            stack.callback(self.programs.close)
 
     def document(self, module: CourseModule) -> Document:
         """A module's source, read by our own reader.
@@ -202,9 +206,14 @@ class Session:
         return [
             module
             for module in self.manifest.modules
-            if module.name in self._sources
-            and self.digests.of(self.layout.source(module)) != self._sources[module.name]
+            if module.name in self._sources and self._source_digest(module) != self._sources[module.name]
         ]
+
+    def _source_digest(self, module: CourseModule) -> str:
+        try:
+            return self.digests.of(self.layout.source(module))
+        except OSError:
+            return ABSENT  # it could be read before
 
     def notebook_digest(self, module: CourseModule) -> str:
         """A digest of the cells of a module's notebook; of its bytes if it is none, or `ABSENT`."""
@@ -321,9 +330,11 @@ class Session:
         return self.layout.relative(path)
 
 
-@contextmanager
-def at_work(layout: Layout, what: str) -> Iterator[None]:
+@contextlib.contextmanager
+def at_work(layout: Layout, what: str) -> Iterator[list[Problem]]:
     """Have a course to oneself, without a session; what a killed run left half done is put right first.
+
+    The context is a run that was killed, if there was one, to be told.
 
     Args:
         layout: of the course.
@@ -333,10 +344,10 @@ def at_work(layout: Layout, what: str) -> Iterator[None]:
         CourseBusy: another run is under way.
         OSError: the system refuses to read or write, as on a full disk.
     """
-    lock, _ = _take(layout, what)
+    lock, dead = _take(layout, what)
     try:
         recover(layout)
-        yield
+        yield [_taken_over(dead)] if dead else []
     finally:
         lock.release()
 
@@ -347,7 +358,7 @@ def _take(layout: Layout, what: str) -> tuple[RunLock, Holder | None]:
     dead = lock.acquire(what)
     try:
         if dead is not None:
-            remove_unfinished(layout.notebooks, layout.staging)
+            remove_unfinished(layout.build, layout.dist)
     except BaseException:
         lock.release()
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import sysconfig
@@ -19,6 +18,7 @@ from tinytorch_build.doit_plugins.backend import SqliteBackend
 from tinytorch_build.doit_plugins.course_task import CourseTask
 from tinytorch_build.doit_plugins.reporter import CourseReporter
 from tinytorch_build.errors import CourseError, ManifestError
+from tinytorch_build.files import withdraw
 from tinytorch_build.layout import MANIFEST, Layout
 from tinytorch_build.manifest import load_manifest
 from tinytorch_build.model import Outcome, Problem
@@ -58,26 +58,25 @@ def open_session(root: Path, checks: Sequence[CustomCheck] = (), against: str = 
         manifest = load_manifest(root / MANIFEST)
         test_files = find_test_files(manifest)
     except ManifestError as error:
-        _report_manifest(root, error.problems)
+        _report_unusable(root, error.problems)
         raise
     except OSError as error:
         refusal = Refusal.of(error, root)
-        _report_manifest(root, [refusal.problem("the course cannot be read")])
+        _report_unusable(root, [refusal.problem("the course cannot be read")])
         raise CourseError(f"the course cannot be read: {refusal}") from error
     return Session(manifest, make_plan(manifest, test_files), checks, against)
 
 
-def _report_manifest(root: Path, problems: Sequence[Problem]) -> None:
+def _report_unusable(root: Path, problems: Sequence[Problem]) -> None:
     """An earlier run's report must not stay behind as if it were this one's."""
     layout = Layout(root, "")
-    report = layout.report
     for page in (layout.page, layout.junit):  # there is no course that they could show
-        with contextlib.suppress(OSError):
-            page.unlink(missing_ok=True)
-    if report.exists():
-        outcome = Report(Outcome.FAILED, problems=tuple(problems))
-        with contextlib.suppress(OSError):
-            write_report(report, outcome)
+        withdraw(page)
+    try:
+        if layout.report.exists():
+            write_report(layout.report, Report(Outcome.FAILED, problems=tuple(problems)))
+    except OSError:
+        withdraw(layout.report)
 
 
 def for_course(

@@ -37,6 +37,8 @@ def _files_in(manifest: Manifest, kind: TestKind, folder: Path) -> Iterator[Test
     for path in files_below(folder):
         if is_test_file(path.name) and path.is_file():
             shown = path.relative_to(manifest.root).as_posix()
+            if not _is_text(shown):
+                raise ManifestError([_unspeakable(shown)])
             if path.is_symlink() and not path.resolve().is_relative_to(manifest.root):
                 raise ManifestError([_outside(shown)])
             yield TestFile(
@@ -50,6 +52,20 @@ def _files_in(manifest: Manifest, kind: TestKind, folder: Path) -> Iterator[Test
 def is_test_file(name: str) -> bool:
     """Whether pytest takes a file of this name for one of tests."""
     return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is Unicode; Linux takes any bytes, which Python then hands over as surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unspeakable(path: str) -> Problem:
+    message = f"the name of the test file {path!r} is not Unicode"
+    return Problem("bad-path", message, MANIFEST, cure="rename it")
 
 
 def _outside(path: str) -> Problem:

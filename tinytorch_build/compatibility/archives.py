@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from tinytorch_build.errors import CourseError
+from tinytorch_build.files import naming
 from tinytorch_build.publish import RECORD_NAME
 
 MOST_BYTES = 64 << 20
@@ -45,7 +46,8 @@ def unpack_package(archive: Path, package: str, folder: Path) -> None:
                     raise UnusableArchive(f"its files are larger than {MOST_BYTES >> 20} MiB")
                 goal = folder / PurePosixPath(info.filename)
                 goal.parent.mkdir(parents=True, exist_ok=True)
-                goal.write_bytes(data)
+                with naming(goal):
+                    goal.write_bytes(data)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
         raise UnusableArchive(f"it is no sound zip file: {error}") from error  # RuntimeError: it is encrypted
 

@@ -13,7 +13,7 @@ from doit.exceptions import TaskError, TaskFailed
 from tinytorch_build.doit_plugins.backend import SqliteBackend
 from tinytorch_build.errors import CourseError
 from tinytorch_build.model import Problem, errors
-from tinytorch_build.refusals import Refusal
+from tinytorch_build.refusals import Refusal, is_refusal
 from tinytorch_build.session import at_work
 from tinytorch_build.steps import Step, StepResult, timed
 
@@ -111,6 +111,8 @@ class StepAction(BaseAction):  # type: ignore[misc]  # doit has no types
         except CourseError as error:
             return StepFailed(StepResult((Problem("build", str(error)),)), 0.0)
         except OSError as error:
+            if not is_refusal(error):
+                return StepBroken(self._step, error, traceback.format_exc())
             problem = Refusal.of(error, self._step.session.layout.root).problem("the system refuses")
             return StepFailed(StepResult((problem,), output=traceback.format_exc()), 0.0)
         except Exception as error:  # every fault of a step ends here, and is shown as ours, not hidden
@@ -151,7 +153,9 @@ class CleanAction(BaseAction):  # type: ignore[misc]  # doit has no types
 
     def execute(self, out: Any = None, err: Any = None) -> None:
         try:
-            with at_work(self._step.session.layout, "doit clean"):
+            with at_work(self._step.session.layout, "doit clean") as told:
+                for said in (*told, *self._step.keep_before_clean()):
+                    print(said)
                 for path in self._step.writes():
                     path.unlink(missing_ok=True)
         except CourseError as error:

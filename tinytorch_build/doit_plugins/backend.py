@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from doit.exceptions import InvalidTask
 
-from tinytorch_build.databases import Schema, is_damage, is_sealed, open_database, seal, set_aside
+from tinytorch_build.databases import Database, Schema, T, is_sealed, seal
 from tinytorch_build.errors import CourseError
 from tinytorch_build.refusals import Refusal
 
@@ -20,8 +21,6 @@ _SCHEMA = Schema(
     tables={"task": "CREATE TABLE task (id TEXT PRIMARY KEY, data TEXT NOT NULL, seal TEXT NOT NULL)"},
     columns={"task": ("id", "data", "seal")},
 )
-
-_T = TypeVar("_T")
 
 
 class DatabaseRefused(CourseError, InvalidTask):  # type: ignore[misc]  # doit has no types
@@ -49,37 +48,25 @@ class SqliteBackend:
         self._unwritten: set[str] = set()
         self._removed: dict[str, dict[str, Any]] = {}
         self._refused = False
-        self._connection: sqlite3.Connection | None = None
+        self._path = Path(name)
+        self._database = Database(self._path, _SCHEMA, self._damaged)
 
-    def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something with the file; made on first use, so commands that only list tasks create none."""
-        path = Path(self.name)
         try:
-            try:
-                if self._connection is None:
-                    self._connection = open_database(path, _SCHEMA)
-                return work(self._connection)
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise
-                return work(self._begin_anew(path, error))
+            return self._database.run(work)
         except (sqlite3.OperationalError, OSError) as error:
             self._refused = True
-            refusal = Refusal.of(error, path.parent.parent, path)
+            refusal = Refusal.of(error, self._path.parent.parent, self._path)
             raise DatabaseRefused(f"what doit knows of earlier runs cannot be used: {refusal}") from error
 
-    def _begin_anew(self, path: Path, error: sqlite3.DatabaseError) -> sqlite3.Connection:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        kept = set_aside(path)
-        print(
-            f"{path.parent.name}/{path.name} was damaged ({error}); it was begun anew, "
-            f"so every task runs again; the old file is kept as {kept.name}",
-            file=sys.stderr,
+    def _damaged(self, error: sqlite3.DatabaseError, kept: Path) -> None:
+        said = (
+            f"{self._path.parent.name}/{self._path.name} was damaged ({error}); it was begun anew, "
+            f"so every task runs again; the old file is kept as {kept.name}"
         )
-        self._connection = open_database(path, _SCHEMA)
-        return self._connection
+        with contextlib.suppress(OSError):  # nobody to tell
+            print(said, file=sys.stderr)
 
     def _row(self, task_id: str) -> dict[str, Any]:
         known = self._cache.get(task_id)
@@ -153,8 +140,6 @@ class SqliteBackend:
                 for task_id in sorted(self._unwritten) if not self._refused else ():
                     self._write(task_id)
             finally:
-                if self._connection is not None:
-                    self._connection.close()
-                    self._connection = None
+                self._database.close()
                 self._cache = {}
                 self._removed = {}

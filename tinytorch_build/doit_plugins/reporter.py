@@ -18,12 +18,13 @@ from doit.exceptions import InvalidTask
 from tinytorch_build.doit_plugins.action import Freshness, changed_meanwhile
 from tinytorch_build.doit_plugins.course_task import CourseTask
 from tinytorch_build.errors import CourseError
-from tinytorch_build.files import write_atomically
+from tinytorch_build.files import withdraw, write_atomically
 from tinytorch_build.model import Outcome, Problem, Severity, errors
 from tinytorch_build.plan import REPORT, PlannedTask
 from tinytorch_build.refusals import Refusal
 from tinytorch_build.report.outcome import Report, TaskReport, assemble, write_report
 from tinytorch_build.report.terminal import display_for
+from tinytorch_build.run_lock import CourseBusy
 from tinytorch_build.session import Session
 from tinytorch_build.steps import StepResult
 
@@ -46,6 +47,7 @@ class CourseReporter:
         self._ignored: list[str] = []
         self._speaker: Freshness | None = None
         self._restore: Callable[[], None] = _nothing
+        self._outside: BaseException | None = None
         self._began = time.perf_counter()
         self.report: Report | None = None
 
@@ -54,13 +56,18 @@ class CourseReporter:
     def initialize(self, tasks: Mapping[str, Any], selected: Iterable[str]) -> None:
         """The run begins: take the course's lock and put right what an earlier run left half done."""
         self._all = tasks
+        self._outside = sys.exception()
         self._session = next((CourseTask.of(task).session for task in tasks.values() if task.meta), None)
         if self._session is None:
             return
         try:
             self._open(self._session, tasks, selected)
+        except CourseBusy as error:
+            raise InvalidTask(str(error)) from error
         except (CourseError, OSError) as error:
-            self._session.close()
+            withdraw(self._session.layout.report)  # an earlier run's must not be taken for this one's
+            with contextlib.suppress(OSError):
+                self._session.close()
             raise InvalidTask(_told(error, self._session)) from error
         self._opened = True
         self._restore = _end_cleanly_on_signals()
@@ -83,13 +90,17 @@ class CourseReporter:
         try:
             self._report_on(session, refused)
         except (CourseError, OSError) as error:
+            withdraw(session.layout.report)
             refused.append(_told(error, session))
         finally:
-            session.close()
+            try:
+                session.close()
+            except OSError as error:
+                refused.append(_told(error, session))
             self._restore()
         if self._display.refused is not None:
             refused.append(f"standard output: {Refusal.of(self._display.refused, session.layout.root)}")
-        if refused and sys.exception() is None:  # else that is what ends the run
+        if refused and sys.exception() is self._outside:  # else something else ends the run
             raise InvalidTask("\nERROR: ".join(refused))
 
     def runtime_error(self, message: str) -> None:
@@ -152,9 +163,9 @@ class CourseReporter:
         reached = _reached(tasks, selected)
         self._wanted = [task.name for task in session.plan.tasks if _counts(task, reached)]
         self._page_is_wanted = REPORT in reached
-        if (
-            self._page_is_wanted
-        ):  # an earlier run's must not be taken for this one's, should this one be killed
+        # An earlier run's must not be taken for this one's, should this one be killed.
+        session.layout.report.unlink(missing_ok=True)
+        if self._page_is_wanted:
             session.layout.page.unlink(missing_ok=True)
             session.layout.junit.unlink(missing_ok=True)
 
@@ -188,8 +199,7 @@ class CourseReporter:
             problem = Refusal.of(error, session.layout.root).problem("the report could not be written")
             refused.append(str(problem))
             self.report = replace(report, outcome=Outcome.FAILED, problems=(*report.problems, problem))
-            with contextlib.suppress(OSError):  # an earlier run's must not be taken for this one's
-                session.layout.report.unlink(missing_ok=True)
+            withdraw(session.layout.report)
         failed = [name for name, task in self._tasks.items() if task.outcome is Outcome.FAILED]
         self._display.end(session.plan, report, failed, session.manifest.package.name)
         if self._page_is_wanted:

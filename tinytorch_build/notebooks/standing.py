@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from tinytorch_build.files import content_of
 from tinytorch_build.layout import Layout
@@ -84,6 +85,17 @@ def standing_of(
     if notebook.made_with == now:
         return Standing(State.NOTEBOOK_EDITED, notebook.cells, source, source)
     return Standing(State.BOTH_EDITED, notebook.cells, _base(layout, module, notebook), source)
+
+
+def holds_edit(path: Path) -> bool:
+    """Whether a notebook holds cells that the build has not written, or lies there though it is none."""
+    data = content_of(path)
+    if not data:
+        return False
+    try:
+        return read_cells(data).is_edited
+    except NoNotebook:
+        return True
 
 
 def _base(layout: Layout, module: CourseModule, notebook: NotebookCells) -> bytes | None:

@@ -7,9 +7,8 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
 
-from tinytorch_build.databases import Schema, is_damage, is_sealed, open_database, seal, set_aside
+from tinytorch_build.databases import Database, Schema, T, is_sealed, seal
 from tinytorch_build.errors import PublishError
 from tinytorch_build.model import Problem, Severity
 from tinytorch_build.publish.entries import Entry
@@ -37,8 +36,6 @@ _SCHEMA = Schema(
     },
 )
 
-_T = TypeVar("_T")
-
 
 class Ledger:
     """A sqlite file with a commit per write; any number of threads may use one ledger.
@@ -59,7 +56,8 @@ class Ledger:
         self._problems: list[Problem] = []
         self._candidates: dict[str, Entry] = {}
         self._read_at: int | None = None
-        self._connection = self._open()
+        self._database = Database(path, _SCHEMA, self._damaged)
+        self._run(lambda connection: None)
 
     def record_gate(self, gate: str, fingerprint: str) -> None:
         """Note that a gate has passed; of each gate the last passes are kept.
@@ -158,8 +156,7 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""
-        with self._mutex:
-            self._connection.close()
+        self._database.close()
 
     # -- the file
 
@@ -188,39 +185,16 @@ class Ledger:
 
         self._run(transaction)
 
-    def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._mutex:
             try:
-                try:
-                    return work(self._connection)
-                except sqlite3.DatabaseError as error:
-                    if not is_damage(error):
-                        raise
-                    self._connection.close()
-                    self._set_aside(error)
-                    self._connection = self._connect()
-                    return work(self._connection)
+                return self._database.run(work)
             except (sqlite3.OperationalError, OSError) as error:
-                raise self._unusable(error) from error
+                refusal = Refusal.of(error, self._path.parent.parent, self._path)
+                raise PublishError(f"The ledger of passed tests cannot be used: {refusal}") from error
 
-    def _open(self) -> sqlite3.Connection:
-        try:
-            try:
-                return self._connect()
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise
-                self._set_aside(error)
-                return self._connect()
-        except (sqlite3.OperationalError, OSError) as error:
-            raise self._unusable(error) from error
-
-    def _connect(self) -> sqlite3.Connection:
+    def _damaged(self, error: sqlite3.DatabaseError, kept: Path) -> None:
         self._candidates, self._read_at = {}, None
-        return open_database(self._path, _SCHEMA)
-
-    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
-        kept = set_aside(self._path)
         self._problems.append(
             Problem(
                 "ledger-damaged",
@@ -230,10 +204,6 @@ class Ledger:
                 severity=Severity.WARNING,
             )
         )
-
-    def _unusable(self, error: sqlite3.OperationalError | OSError) -> PublishError:
-        refusal = Refusal.of(error, self._path.parent.parent, self._path)
-        return PublishError(f"The ledger of passed tests cannot be used: {refusal}")
 
 
 def _entry(text: object, digest: object) -> Entry | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -48,7 +48,7 @@ class LiveTable:
     def begin(self, plan: Plan, wanted: Sequence[str]) -> None:
         self._plan, self._wanted = plan, frozenset(wanted)
         self._live = Live(self._table(), console=self._console, refresh_per_second=8, transient=False)
-        self._live.start()
+        self._show(self._live.start)
 
     def started(self, task: PlannedTask) -> None:
         with self._mutex:
@@ -60,26 +60,37 @@ class LiveTable:
             self._running.discard(task.name)
             self._reports[task.name] = report
             if report.outcome is Outcome.FAILED:
-                self._console.print(Text(plain(sentences.failures(task, report)), style="red"))
+                self._print(Text(plain(sentences.failures(task, report)), style="red"))
             self._redraw()
 
     def say(self, text: str) -> None:
-        self._console.print(Text(plain(text)))
+        self._print(Text(plain(text)))
 
     def end(self, plan: Plan, report: Report | None, failed: Sequence[str], package: str) -> None:
         with self._mutex:
             if self._live is not None:
                 self._redraw()
-                self._live.stop()
+                self._show(self._live.stop)
                 self._live = None
         if report is not None:
             style = "green" if report.outcome is Outcome.PASSED else "red"
             said = sentences.summary(plan, report, failed, package)
-            self._console.print(Text(plain(said), style=style))
+            self._print(Text(plain(said), style=style))
 
     def _redraw(self) -> None:
         if self._live is not None:
-            self._live.update(self._table())
+            self._live.update(self._table())  # which the table's own thread draws
+
+    def _print(self, text: Text) -> None:
+        self._show(lambda: self._console.print(text))
+
+    def _show(self, act: Callable[[], object]) -> None:
+        """Write to the terminal, unless it has gone away; `refused` says why."""
+        if self.refused is None:
+            try:
+                act()
+            except OSError as error:
+                self.refused = error
 
     def _table(self) -> Table:
         done = len(self._reports)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,10 @@ class Step(ABC):
         """Files that doit shall know the step makes."""
         return ()
 
+    def keep_before_clean(self) -> Iterator[str]:
+        """Put aside what people have written where the step writes; sentences that say where it is kept."""
+        yield from ()
+
     def is_backed(self, inputs: Mapping[str, str]) -> bool:
         """Whether what the step has put into the ledger for these inputs is still there."""
         return True
@@ -110,7 +114,12 @@ def timed(step: Step) -> tuple[StepResult, float]:
     """Run a step; its result, with what course code has changed meanwhile, and the seconds that it took."""
     began = time.perf_counter()
     before = watched(step.session) if step.runs_course_code else None
-    result = step.run()
+    try:
+        result = step.run()
+    except BaseException:
+        if before is not None:
+            list(changes(step.session, before, step.task.name))  # puts right what course code has changed
+        raise
     if before is not None:
         found = tuple(changes(step.session, before, step.task.name))
         result = replace(result, problems=(*result.problems, *found))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,15 @@ class ConvertStep(ModuleStep):
 
     def writes(self) -> tuple[Path, ...]:
         return (self.session.layout.notebook(self.module),)
+
+    def keep_before_clean(self) -> Iterator[str]:
+        from tinytorch_build.notebooks.making import put_aside
+        from tinytorch_build.notebooks.standing import holds_edit
+
+        notebook = self.session.layout.notebook(self.module)
+        if holds_edit(notebook):
+            kept = put_aside(self.session.layout, self.module)
+            yield f"{self.session.relative(notebook)} was edited; what lay there is kept as {kept}"
 
     def outputs(self) -> dict[str, str]:
         """The notebook's cells: whoever runs it and saves its outputs has changed nothing."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinytorch_build.files import digest_of, sha256, write_atomically
+from tinytorch_build.files import digest_of, sha256, write_together
 from tinytorch_build.model import Problem
 from tinytorch_build.publish import RECORD_NAME, Record
 from tinytorch_build.steps.base import Step, StepResult
@@ -71,10 +71,10 @@ class BuildStep(Step):
         return StepResult(details={"files": list(self._put(made))})
 
     def _put(self, made: Distributions) -> Iterator[Mapping[str, str | int]]:
-        """Move the files to `dist`, each in one instant."""
-        for path, goal in zip(made, self.writes(), strict=True):
-            data = path.read_bytes()
-            write_atomically(goal, data)
+        """Move the files to `dist`: both, or none."""
+        files = {goal: path.read_bytes() for path, goal in zip(made, self.writes(), strict=True)}
+        write_together(files)
+        for goal, data in files.items():
             yield {"path": self.session.relative(goal), "bytes": len(data), "sha256": sha256(data)}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import toml
 
 from tinytorch_build.errors import CourseError
-from tinytorch_build.files import sha256
+from tinytorch_build.files import naming, sha256
 from tinytorch_build.model import Manifest, Package
 from tinytorch_build.publish import RECORD_NAME, Record
 
@@ -110,4 +110,5 @@ def _read(path: Path) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    with naming(path):
+        path.write_bytes(data)

@@ -89,25 +89,6 @@ _PREFIXES = (
 )
 
 
-def _number(name: str, value: object) -> float:
-    """Return `value` as a float if it is a number; one beyond the largest float is infinite."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, found {value!r}")
-    try:
-        return float(value)
-    except OverflowError:  # only whole numbers of Python have no largest one
-        return math.inf if value > 0 else -math.inf
-
-
-def _whole(name: str, value: object, smallest: int) -> int:
-    """Return `value` as an int of at least `smallest`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an int, found {value!r}")
-    if value < smallest:
-        raise ValueError(f"{name} must be at least {smallest}, found {value}")
-    return int(value)
-
-
 def format_quantity(value: float, unit: str = "") -> str:
     """Return a number with three significant digits and a decimal prefix: 0.0123 s is "12.3 ms".
 
@@ -116,17 +97,17 @@ def format_quantity(value: float, unit: str = "") -> str:
         unit: Name of the unit, such as "s", "B" or "FLOP/s".
 
     Returns:
-        The text; u stands for micro. Zero and numbers that are not finite have no prefix, and neither have
-        those beyond the prefixes, which are written with an exponent: 1e-12 s is "1e-12 s".
+        The text; u stands for micro. Zero and numbers that are not finite have no prefix.
 
     Raises:
         TypeError: If `value` is not a number.
     """
-    number = _number("a quantity", value)
-    rounded = float(f"{number:.3g}")  # first, so that 999.9 becomes 1.00 k and not 1000
-    if not _PREFIXES[-1][0] <= abs(rounded) < 1000 * _PREFIXES[0][0]:
-        return f"{number:.3g} {unit}".rstrip()
-    scale, prefix = next(pair for pair in _PREFIXES if abs(rounded) >= pair[0])
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"a quantity must be a number, found {value!r}")
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} {unit}".rstrip()
+    rounded = float(f"{value:.3g}")  # first, so that 999.9 becomes 1.00 k and not 1000
+    scale, prefix = next((pair for pair in _PREFIXES if abs(rounded) >= pair[0]), _PREFIXES[-1])
     shown = rounded / scale
     decimals = 0 if abs(shown) >= 100 else 1 if abs(shown) >= 10 else 2
     if isinstance(value, (int, np.integer)) and scale == 1.0:
@@ -152,20 +133,13 @@ def text_table(
         Lines without a newline at the end.
 
     Raises:
-        ValueError: If there is no column, a row has another length, the style is unknown, or `left` has a
-            number that no column has.
-        TypeError: If a row is one text instead of a sequence of texts.
+        ValueError: If there is no column, a row has another length, or the style is unknown.
     """
     if style not in ("plain", "markdown"):
         raise ValueError(f"style must be 'plain' or 'markdown', found {style!r}")
-    for row in (headers, *rows):
-        if not isinstance(row, Sequence) or isinstance(row, (str, bytes)):
-            raise TypeError(f"a row must be a sequence of cells, found {row!r}")
     lines = [[_cell(text, style) for text in row] for row in (headers, *rows)]
     if not headers or any(len(line) != len(headers) for line in lines):
         raise ValueError(f"every row needs {len(headers)} (at least 1) cells, found {list(map(len, lines))}")
-    if not set(left) <= set(range(len(headers))):
-        raise ValueError(f"left must name columns from 0 to {len(headers) - 1}, found {list(left)}")
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     rules = [
         "-" * width if style == "plain" or i in left else "-" * (width - 1) + ":"
@@ -250,83 +224,45 @@ class ConfidenceInterval:
         low: Lower end.
         high: Upper end.
         level: How often such an interval holds the true value, between 0 and 1.
-
-    Raises:
-        TypeError: If one of them is not a number.
-        ValueError: If `low` is above `high`, one of them is NaN, or `level` is out of range.
     """
 
     low: float
     high: float
     level: float
 
-    def __post_init__(self) -> None:
-        if not _number("low", self.low) <= _number("high", self.high):
-            raise ValueError(f"low must be at most high, found {self.low} and {self.high}")
-        _check_level(self.level)
-
     def contains(self, value: float) -> bool:
-        """Return whether a value lies in the interval, ends included.
-
-        Raises:
-            TypeError: If it is not a number.
-        """
-        return self.low <= _number("value", value) <= self.high
-
-
-# No clock shows such times; within them no median, ratio or rate can overflow.
-_SHORTEST, _LONGEST = 1e-100, 1e100
+        """Return whether a value lies in the interval, ends included."""
+        return self.low <= value <= self.high
 
 
 def _checked_times(name: str, seconds: Sequence[float] | _Array) -> npt.NDArray[np.float64]:
-    """Return a new array of times after a check that they are positive, finite numbers in one row."""
-    try:
-        given = np.asarray(seconds)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{name} must be a row of at least one time, found {seconds!r}") from error
-    if given.ndim != 1 or given.size == 0:
-        raise ValueError(f"{name} must be a row of at least one time, found shape {given.shape}")
-    if given.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must be a row of numbers, found dtype {given.dtype}")
-    times = given.astype(np.float64)
+    """Return times as an array after a check that they are positive, finite numbers in one row."""
+    times = np.asarray(seconds, dtype=np.float64)
+    if times.ndim != 1 or times.size == 0:
+        raise ValueError(f"{name} must be a row of at least one time, found shape {times.shape}")
     bad = times[~((times > 0) & np.isfinite(times))]
     if bad.size:
         raise ValueError(f"{name} must be positive numbers of seconds, found {bad[0]}")
-    if times.min() < _SHORTEST or times.max() > _LONGEST:
-        raise ValueError(
-            f"{name} must be from {_SHORTEST} to {_LONGEST}, found {times.min()} to {times.max()}"
-        )
     return times
 
 
-def _check_level(level: float) -> None:
-    """Raise unless a level is a number between 0 and 1."""
-    if not 0.0 < _number("level", level) < 1.0:
+def _check_bootstrap(rounds: int, level: float, resamples: int) -> None:
+    """Raise a ValueError unless an interval of this level can be had from so many rounds."""
+    if not 0.0 < level < 1.0:
         raise ValueError(f"level must be between 0 and 1, found {level}")
-
-
-def _check_bootstrap(rounds: int, level: float, resamples: int, seed: int) -> None:
-    """Raise unless an interval of this level can be had from so many rounds."""
-    _check_level(level)
-    _whole("resamples", resamples, 100)
-    _whole("seed", seed, 0)
+    if resamples < 100:
+        raise ValueError(f"resamples must be at least 100, found {resamples}")
     if 1.0 - 2.0 ** (1 - rounds) < level:
         needed = math.ceil(1.0 - math.log2(1.0 - level))
         raise ValueError(f"at least {needed} rounds are needed for a level of {level}, found {rounds}")
 
 
-_DRAWS_AT_ONCE = 2**20
-
-
 def _resampled_medians(columns: _Array, resamples: int, seed: int) -> _Array:
     """Return the medians of rows drawn with replacement, shape (resamples, columns)."""
-    rounds, generator = len(columns), np.random.default_rng(seed)
-    at_once = max(1, _DRAWS_AT_ONCE // rounds)
-    medians = []
-    for start in range(0, resamples, at_once):  # in parts: all draws of many rounds would fill the memory
-        draws = generator.integers(0, rounds, size=(min(at_once, resamples - start), rounds))
-        medians.append(np.median(columns[draws], axis=1))
-    return np.concatenate(medians)
+    rounds = len(columns)
+    draws = np.random.default_rng(seed).integers(0, rounds, size=(resamples, rounds))
+    medians: _Array = np.median(columns[draws], axis=1)
+    return medians
 
 
 def _percentile_interval(values: _Array, level: float) -> ConfidenceInterval:
@@ -344,15 +280,14 @@ def median_interval(
         seconds: Times of the rounds, in seconds, positive.
         level: How often the interval shall hold the true median.
         resamples: How often rounds are drawn with replacement, at least 100.
-        seed: Seed of the draws, at least 0; the same seed gives the same interval.
+        seed: Seed of the draws; the same seed gives the same interval.
 
     Raises:
-        TypeError: If the times or the level are no numbers, or `resamples` or `seed` is not an int.
         ValueError: If a time is not positive, a number is out of range, or there are too few rounds for
             the level.
     """
     times = _checked_times("seconds", seconds)
-    _check_bootstrap(len(times), level, resamples, seed)
+    _check_bootstrap(len(times), level, resamples)
     return _percentile_interval(_resampled_medians(times[:, None], resamples, seed)[:, 0], level)
 
 
@@ -370,17 +305,16 @@ def ratio_interval(
         baseline: Times of the baseline in the same rounds: place i of both was measured side by side.
         level: How often the interval shall hold the true ratio.
         resamples: How often rounds are drawn with replacement, at least 100.
-        seed: Seed of the draws, at least 0; the same seed gives the same interval.
+        seed: Seed of the draws; the same seed gives the same interval.
 
     Raises:
-        TypeError: If the times or the level are no numbers, or `resamples` or `seed` is not an int.
         ValueError: If a time is not positive, the numbers of rounds differ, a number is out of range, or
             there are too few rounds for the level.
     """
     times, others = _checked_times("seconds", seconds), _checked_times("baseline", baseline)
     if len(times) != len(others):
         raise ValueError(f"equally many rounds are expected, found {len(times)} and {len(others)}")
-    _check_bootstrap(len(times), level, resamples, seed)
+    _check_bootstrap(len(times), level, resamples)
     medians = _resampled_medians(np.stack([times, others], axis=1), resamples, seed)
     return _percentile_interval(medians[:, 0] / medians[:, 1], level)
 
@@ -444,7 +378,6 @@ class Measurement:
         calls: Calls in each round.
 
     Raises:
-        TypeError: If the times are no numbers, or `calls` is not an int.
         ValueError: If there are no rounds, a time is not positive, or `calls` is below 1.
     """
 
@@ -452,9 +385,8 @@ class Measurement:
     calls: int = 1
 
     def __post_init__(self) -> None:
-        times = _checked_times("seconds", self.seconds).tolist()
-        object.__setattr__(self, "seconds", tuple(times))  # whatever happens to the list that was given
-        object.__setattr__(self, "calls", _whole("calls", self.calls, 1))
+        _checked_times("seconds", self.seconds)
+        _whole("calls", self.calls, 1)
 
     @property
     def median(self) -> float:
@@ -473,12 +405,7 @@ class Measurement:
         return float(high - low)
 
     def interval(self, level: float = 0.95, seed: int = 0) -> ConfidenceInterval:
-        """Return the bootstrap interval of the median, in seconds; see `median_interval`.
-
-        Raises:
-            TypeError: If the level is not a number, or the seed not an int.
-            ValueError: If one is out of range, or there are too few rounds for the level.
-        """
+        """Return the bootstrap interval of the median, in seconds; see `median_interval`."""
         return median_interval(self.seconds, level, seed=seed)
 
     def throughput(self, amount: float = 1.0) -> float:
@@ -488,22 +415,20 @@ class Measurement:
             amount: What one call does: examples of a batch, FLOPs, bytes.
 
         Raises:
-            TypeError: If the amount is not a number.
-            ValueError: If the amount is negative or not finite, or the result too large for a float.
+            ValueError: If the amount is negative or not finite.
         """
-        done = _number("amount", amount)
-        if not 0.0 <= done < math.inf:
+        if not 0.0 <= amount < math.inf:
             raise ValueError(f"amount must be a number of at least 0, found {amount}")
-        if math.isinf(done / self.median):
-            raise ValueError(f"amount must be one that a float can hold per second, found {amount}")
-        return done / self.median
+        return amount / self.median
 
 
-def _mapping(name: str, value: object) -> Mapping[Any, Any]:
-    """Return `value` if it is a mapping."""
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a mapping from names, found {value!r}")
-    return value
+def _whole(name: str, value: object, smallest: int) -> int:
+    """Return `value` as an int of at least `smallest`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an int, found {value!r}")
+    if value < smallest:
+        raise ValueError(f"{name} must be at least {smallest}, found {value}")
+    return int(value)
 
 
 @dataclass(frozen=True)
@@ -512,12 +437,11 @@ class Comparison:
 
     Attributes:
         measurements: Measurements by name, all with equally many rounds.
-        level: Level of the confidence intervals, between 0 and 1.
-        seed: Seed of the bootstrap, at least 0.
+        level: Level of the confidence intervals.
+        seed: Seed of the bootstrap.
 
     Raises:
-        TypeError: If these are no measurements by name, `level` is not a number, or `seed` not an int.
-        ValueError: If there is nothing to compare, the numbers of rounds differ, or a number is out of range.
+        ValueError: If there is nothing to compare, or the numbers of rounds differ.
     """
 
     measurements: Mapping[str, Measurement]
@@ -525,14 +449,7 @@ class Comparison:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_level(self.level)
-        _whole("seed", self.seed, 0)
-        named = dict(_mapping("measurements", self.measurements))
-        for name, found in named.items():
-            if not isinstance(found, Measurement):
-                raise TypeError(f"{name!r} must be a Measurement, found {found!r}")
-        object.__setattr__(self, "measurements", MappingProxyType(named))
-        rounds = {name: len(found.seconds) for name, found in named.items()}
+        rounds = {name: len(found.seconds) for name, found in self.measurements.items()}
         if not rounds or len(set(rounds.values())) > 1:
             raise ValueError(f"measurements with equally many rounds are expected, found {rounds}")
 
@@ -593,7 +510,7 @@ class Comparison:
         return [name, *(format_quantity(seconds, "s") for seconds in times), *compared, self.verdict(name)]
 
     def _found(self, name: str) -> Measurement:
-        if name not in list(self.measurements):  # a list: also a name that has no hash is only unknown
+        if name not in self.measurements:
             raise ValueError(f"no measurement named {name!r}: there are {list(self.measurements)}")
         return self.measurements[name]
 
@@ -614,8 +531,7 @@ class Timer:
 
     Raises:
         ValueError: If a number is out of range.
-        TypeError: If `rounds` or `warmup` is not an int, `round_seconds` not a number, or the clock cannot
-            be called.
+        TypeError: If `rounds` or `warmup` is not an int.
     """
 
     rounds: int = 30
@@ -626,17 +542,15 @@ class Timer:
     def __post_init__(self) -> None:
         _whole("rounds", self.rounds, 1)
         _whole("warmup", self.warmup, 0)
-        if not 0.0 <= _number("round_seconds", self.round_seconds) < math.inf:
+        if not 0.0 <= self.round_seconds < math.inf:
             raise ValueError(f"round_seconds must be a number of at least 0, found {self.round_seconds}")
-        if not callable(self.clock):
-            raise TypeError(f"clock must be a function without arguments, found {self.clock!r}")
 
     def measure(self, function: Callable[[], Any]) -> Measurement:
-        """Measure one function. An exception that it raises goes on its way.
+        """Measure one function.
 
         Raises:
-            TypeError: If it cannot be called, or the clock does not show a number.
-            ValueError: If the clock does not move, goes back, or shows NaN.
+            TypeError: If it cannot be called.
+            ValueError: If the clock does not move, or goes back.
         """
         return self._measured({"function": function})["function"]
 
@@ -652,22 +566,19 @@ class Timer:
         Args:
             functions: Functions by name; the first one is the baseline.
             level: Level of the confidence intervals.
-            seed: Seed of the bootstrap, at least 0.
+            seed: Seed of the bootstrap.
             tolerance: If given, all must first return the same tensor or array: the largest difference
-                accepted, relative to the baseline's largest value; finite and at least 0.
+                accepted, relative to the baseline's largest value.
 
         Raises:
-            TypeError: If the functions are no mapping, one cannot be called, or a number is of another type.
-            ValueError: If there are no functions, too few rounds for the level, a number is out of range,
-                results differ, or the clock does not move or goes back.
+            TypeError: If a function cannot be called.
+            ValueError: If there are no functions, too few rounds for the level, results differ, or the
+                clock does not move or goes back.
         """
-        functions = dict(_mapping("functions", functions))  # a copy, as the functions may change the original
         if not functions:
             raise ValueError("at least one function is needed, found none")
-        _check_bootstrap(self.rounds, level, 2000, seed)
+        _check_bootstrap(self.rounds, level, 2000)
         if tolerance is not None:
-            if not 0.0 <= _number("tolerance", tolerance) < math.inf:
-                raise ValueError(f"tolerance must be a finite number of at least 0, found {tolerance}")
             compare_kernels(functions, rounds=1, tolerance=tolerance, round_seconds=0.0)
         return Comparison(MappingProxyType(self._measured(functions)), level, seed)
 
@@ -682,12 +593,7 @@ class Timer:
         for number in range(self.rounds):
             turn = list(functions.items())
             for name, function in reversed(turn) if number % 2 else turn:
-                elapsed = self._elapsed(function, calls[name])
-                if elapsed <= 0.0:
-                    raise ValueError(
-                        f"the clock did not move during {calls[name]} calls: a finer clock is needed"
-                    )
-                seconds[name].append(elapsed / calls[name])
+                seconds[name].append(self._elapsed(function, calls[name]) / calls[name])
         return {name: Measurement(tuple(found), calls[name]) for name, found in seconds.items()}
 
     def _calls_per_round(self, function: Callable[[], Any]) -> int:
@@ -705,9 +611,7 @@ class Timer:
         start = self.clock()
         for _ in repeats:
             function()
-        elapsed = _number("the clock's time", self.clock()) - _number("the clock's time", start)
-        if math.isnan(elapsed):
-            raise ValueError("the clock must show finite times, found NaN or infinite ones")
+        elapsed = self.clock() - start
         if elapsed < 0.0:
             raise ValueError(f"the clock went back by {-elapsed} seconds: use one that never does")
         return elapsed
@@ -843,7 +747,7 @@ def _two_per_output(inputs: Sequence[_Array], output: _Array, params: Mapping[st
 
 
 def _one_per_merged(inputs: Sequence[_Array], output: _Array, params: Mapping[str, Any]) -> int:
-    return max(0, inputs[0].size - output.size)  # the sum of no numbers is 0, without an addition
+    return inputs[0].size - output.size
 
 
 def _one_per_input(inputs: Sequence[_Array], output: _Array, params: Mapping[str, Any]) -> int:
@@ -887,28 +791,16 @@ class FlopRules:
         layers: For a class of layers, a function of the layer, the inputs of a call and its output that
             returns the FLOPs of the whole call, of the layers inside included. It holds for subclasses,
             too, as long as they do not define a `forward` of their own.
-
-    Raises:
-        TypeError: If these are no mappings from names, or from classes of layers, to functions.
     """
 
     operations: Mapping[str, _OperationRule]
     layers: Mapping[type, _LayerRule] = field(default_factory=lambda: MappingProxyType({}))
 
-    def __post_init__(self) -> None:
-        for name in ("operations", "layers"):  # copies, so that nobody can change them afterwards
-            object.__setattr__(self, name, MappingProxyType(dict(_mapping(name, getattr(self, name)))))
-        for operation, rule in self.operations.items():
-            _check_rule(operation, rule)
-        for kind, layer_rule in self.layers.items():
-            _check_kind(kind)
-            _check_rule(kind.__name__, layer_rule)
-
     def with_operation(self, name: str, rule: _OperationRule) -> "FlopRules":
         """Return new rules with one more (or another one) for the primitive of this name.
 
         Raises:
-            TypeError: If the name is not a str, or the rule cannot be called.
+            TypeError: If the rule cannot be called.
         """
         _check_rule(name, rule)
         return FlopRules(MappingProxyType({**self.operations, name: rule}), self.layers)
@@ -919,7 +811,8 @@ class FlopRules:
         Raises:
             TypeError: If `kind` is not a class of layers, or the rule cannot be called.
         """
-        _check_kind(kind)
+        if not isinstance(kind, type) or not issubclass(kind, Layer):
+            raise TypeError(f"a class of layers is expected, found {kind!r}")
         _check_rule(kind.__name__, rule)
         return FlopRules(self.operations, MappingProxyType({**self.layers, kind: rule}))
 
@@ -930,16 +823,8 @@ class FlopRules:
         return next((self.layers[kind] for kind in kinds if kind.forward is forward), None)  # type: ignore[attr-defined]
 
 
-def _check_kind(kind: object) -> None:
-    """Raise a TypeError unless this is a class of layers."""
-    if not isinstance(kind, type) or not issubclass(kind, Layer):
-        raise TypeError(f"a class of layers is expected, found {kind!r}")
-
-
-def _check_rule(name: object, rule: object) -> None:
-    """Raise a TypeError unless the name is a str and the rule can be called."""
-    if not isinstance(name, str):
-        raise TypeError(f"an operation's name must be a str, found {name!r}")
+def _check_rule(name: str, rule: object) -> None:
+    """Raise a TypeError unless the rule can be called."""
     if not callable(rule):
         raise TypeError(f"the rule for {name} must be a function that returns FLOPs, found {rule!r}")
 
@@ -1298,20 +1183,14 @@ def model_cost(
         The cost, with an entry for every layer. What a layer does by itself is on its own entry.
 
     Raises:
-        TypeError: If the model cannot be called or copied, `rules` are no FlopRules, or a rule returns no
-            whole number.
+        TypeError: If the model cannot be called, or a rule returns no whole number.
         ValueError: If a rule returns a negative number.
         RuntimeError: If the model calls `backward`.
     """
     if isinstance(model, type) or not callable(model):
         raise TypeError(f"a layer or function is expected, found {model!r}")
-    if not isinstance(rules, FlopRules):
-        raise TypeError(f"rules must be FlopRules, found {rules!r}")
     recorder = _CostRecorder(rules)
-    try:
-        twin = copy.deepcopy(model)
-    except TypeError as error:
-        raise TypeError(f"a model that can be copied is expected, found one that cannot: {error}") from error
+    twin = copy.deepcopy(model)
     layers: dict[str, object] = dict(twin.named_layers()) if isinstance(twin, Layer) else {"": twin}
     for name, layer in layers.items():
         recorder.accounts[name] = _Account()
@@ -1391,7 +1270,6 @@ def measured_peak_bytes(function: Callable[[], Any]) -> int:
 
     Raises:
         TypeError: If it cannot be called.
-        RuntimeError: If it stops `tracemalloc`.
     """
     if not callable(function):
         raise TypeError(f"a function without arguments is expected, found {function!r}")
@@ -1403,12 +1281,10 @@ def measured_peak_bytes(function: Callable[[], Any]) -> int:
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         function()
-        if not tracemalloc.is_tracing():
-            raise RuntimeError("the function stopped tracemalloc, by which its memory is measured")
         return tracemalloc.get_traced_memory()[1] - before
     finally:
         if not was_tracing:
-            tracemalloc.stop()  # does no harm where it is stopped already
+            tracemalloc.stop()
 
 
 # %% [markdown]
@@ -1533,7 +1409,6 @@ class Roofline:
         bandwidth: Bytes per second to and from memory, positive.
 
     Raises:
-        TypeError: If one of them is not a number.
         ValueError: If a number is not positive and finite.
     """
 
@@ -1542,7 +1417,7 @@ class Roofline:
 
     def __post_init__(self) -> None:
         for name in ("peak_flops", "bandwidth"):
-            if not 0.0 < _number(name, getattr(self, name)) < math.inf:
+            if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a positive number, found {getattr(self, name)}")
 
     @property
@@ -1554,20 +1429,17 @@ class Roofline:
         """Return the most FLOP/s at an intensity in FLOPs per byte: min(peak, intensity * bandwidth).
 
         Raises:
-            TypeError: If the intensity is not a number.
-            ValueError: If it is negative or NaN.
+            ValueError: If the intensity is negative or not a number.
         """
-        found = _number("an intensity", intensity)
-        if not found >= 0.0:
+        if not intensity >= 0.0:
             raise ValueError(f"an intensity must be at least 0, found {intensity}")
-        return min(self.peak_flops, found * self.bandwidth)
+        return min(self.peak_flops, intensity * self.bandwidth)
 
     def bound(self, intensity: float) -> Literal["memory", "arithmetic"]:
         """Return what limits the speed at an intensity.
 
         Raises:
-            TypeError: If the intensity is not a number.
-            ValueError: If it is negative or NaN.
+            ValueError: If the intensity is negative or not a number.
         """
         return "memory" if self.attainable(intensity) < self.peak_flops else "arithmetic"
 
@@ -1575,13 +1447,11 @@ class Roofline:
         """Return the least time for so much work, in seconds.
 
         Raises:
-            TypeError: If an amount is not a number.
-            ValueError: If one is negative or NaN.
+            ValueError: If an amount is negative or not a number.
         """
-        work, traffic = _number("flops", flops), _number("bytes_moved", bytes_moved)
-        if not (work >= 0.0 and traffic >= 0.0):
+        if not (flops >= 0.0 and bytes_moved >= 0.0):
             raise ValueError(f"FLOPs and bytes must be at least 0, found {flops} and {bytes_moved}")
-        return max(work / self.peak_flops, traffic / self.bandwidth)
+        return max(flops / self.peak_flops, bytes_moved / self.bandwidth)
 
 
 def measure_roofline(
@@ -1596,11 +1466,9 @@ def measure_roofline(
         dtype: A float dtype.
 
     Raises:
-        TypeError: If `timer` is no Timer, `dtype` no float dtype, or a number not an int.
+        TypeError: If `dtype` is no float dtype, or a number not an int.
         ValueError: If a number is below 1.
     """
-    if not isinstance(timer, Timer):
-        raise TypeError(f"measure_roofline needs a Timer, found {timer!r}")
     found = np.dtype(dtype)
     if found.kind != "f":
         raise TypeError(f"measure_roofline needs a float dtype, found {found}")

@@ -39,6 +39,23 @@ def next_run():
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
+def disk_is_full_from(task, ballast):
+    # Fill the disk in the moment in which a task begins.
+    from tinytorch_build.doit_plugins.action import StepAction
+    begin = StepAction.execute
+
+    def execute(self, *given):
+        if self._step.task.name == task:
+            with open(ballast, "wb", buffering=0) as file:
+                try:
+                    while file.write(bytes(4096)):
+                        pass
+                except OSError:
+                    pass
+        return begin(self, *given)
+
+    StepAction.execute = execute
+
 gc.freeze()
 print("ready", flush=True)
 order = next_run()
@@ -55,6 +72,8 @@ if order["largest_file"] is not None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"],) * 2)
 if not order["privileged"]:
     drop_all()
+if order["full_from"] is not None:
+    disk_is_full_from(**order["full_from"])
 sys.argv = ["doit", *order["arguments"]]
 sys.path[0] = order["folder"]
 status = DoitMain().run(order["arguments"])
@@ -80,6 +99,9 @@ class Ended:
 
 CELLS_ONLY = tuple(f"tinytorch_build.stages.{name}" for name in ("inside_cells", "inside_import"))
 """What to load beforehand for courses with inline tests alone, which need no pytest."""
+
+WITH_PYTEST = (*CELLS_ONLY, "tinytorch_build.stages.warm_pytest")
+"""The same for courses with test files."""
 
 
 class ForkedRuns:
@@ -144,6 +166,7 @@ class ForkedRuns:
         privileged: bool = True,
         temporary: Path | None = None,
         course: Path | None = None,
+        full_from: tuple[str, Path] | None = None,
     ) -> Ended:
         """Run `doit` with arguments.
 
@@ -155,6 +178,7 @@ class ForkedRuns:
             privileged: whether root keeps its rights, such as to read what nobody may read.
             temporary: the folder for temporary files, if it is to be another one.
             course: the course's folder, if it is to be another one.
+            full_from: a task, in whose first moment the disk becomes full, and a file that takes the room.
         """
         assert self._server.stdin is not None
         self.until_ready()
@@ -165,6 +189,7 @@ class ForkedRuns:
             "arguments": arguments,
             "largest_file": largest_file,
             "privileged": privileged,
+            "full_from": None if full_from is None else {"task": full_from[0], "ballast": str(full_from[1])},
         }
         self._server.stdin.write(json.dumps(order).encode() + b"\n")
         began = time.monotonic()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tests.build_system.functional.course_states import (
     write,
     write_course,
 )
-from tests.build_system.functional.forked_runs import Ended, ForkedRuns
+from tests.build_system.functional.forked_runs import CELLS_ONLY, WITH_PYTEST, Ended, ForkedRuns
 from tests.build_system.geometry_course import GeometryCourse
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, mounts and looks into /proc")
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, mounts a
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 DISK = 8 * 1024 * 1024
 """Bytes that the small disk holds."""
-ROOM = [index * index * 14 * 1024 for index in range(9)]
+ROOM = [index * index * 25 * 1024 for index in range(7)]
 """Bytes that are free before a run. The last ones are enough for one that makes everything."""
 REASONS = ("No space left on device", "database or disk is full", "disk I/O error", "File too large")
 NEEDS = {"summary": ("base/areas", "base/shapes"), "base/areas": ("base/shapes",)}
@@ -62,18 +63,28 @@ class Disk:
         self._ballast.write_bytes(bytes(max(0, state.f_bavail * state.f_frsize - room)))
 
     def free(self) -> None:
-        self._ballast.unlink()
+        self._ballast.unlink(missing_ok=True)
+
+
+@contextmanager
+def small_disk(folder: Path, preload: Sequence[str] = CELLS_ONLY) -> Iterator[Disk]:
+    launcher = mounting(folder / "disk")
+    with ForkedRuns(folder / "disk" / "course", folder / "runs", preload, launcher) as runs:
+        seen = Path(f"/proc/{runs.pid}/root") / (folder / "disk").relative_to("/")
+        runs.until_ready()
+        yield Disk(folder / "disk", GeometryCourse(seen / "course"), runs)
 
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
-    folder = tmp_path_factory.mktemp("disk")
-    launcher = mounting(folder / "disk")
-    (folder / "runs").mkdir()
-    with ForkedRuns(folder / "disk" / "course", folder / "runs", launcher=launcher) as runs:
-        seen = Path(f"/proc/{runs.pid}/root") / (folder / "disk").relative_to("/")
-        runs.until_ready()
-        yield Disk(folder / "disk", GeometryCourse(seen / "course"), runs)
+    with small_disk(tmp_path_factory.mktemp("disk")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def disk_for_pytest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
+    with small_disk(tmp_path_factory.mktemp("disk"), WITH_PYTEST) as found:
+        yield found
 
 
 def mounting(folder: Path) -> Sequence[str]:
@@ -156,25 +167,79 @@ def test_a_full_disk_ends_a_run_with_a_sentence_and_harms_nothing(
     assert statuses[len(ROOM) - 1] == 0, "the sweep does not come to what a run needs"
 
 
-def test_a_full_disk_while_the_wheel_is_made(disk: Disk) -> None:
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A course with every kind of gate, and what its wheel and package are when nothing goes wrong."""
+
+    kept: Path
+    made: Mapping[str, str]
+
+    def anew(self, root: Path) -> GeometryCourse:
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(self.kept, root)
+        return GeometryCourse(root)
+
+
+@pytest.fixture(scope="module")
+def whole(disk_for_pytest: Disk, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    kept = tmp_path_factory.mktemp("kept") / "course"
+    course = GeometryCourse.write(kept)
+    course.put("modules.toml", course.text("modules.toml") + 'system = "checks/system"\n')
+    course.put(
+        "checks/system/test_all.py",
+        "from geometry.summary import describe\n\n\ndef test_all() -> None:\n    assert describe\n",
+    )
+    course = Whole(kept, {}).anew(disk_for_pytest.course.root)
+    ended = disk_for_pytest.runs.run("build")
+    assert ended.status == 0, ended.said
+    return Whole(kept, {**course.published(), **course.digests("dist")})
+
+
+OF_MODULES = {
+    "convert:areas": "Module areas export validation failed: the system refuses",
+    "export:areas": "Module areas export validation failed: the system refuses",
+    "import-check:areas": "Module areas export validation failed: The ledger of passed tests cannot be used",
+    "test:areas": "Module areas tests failed: The ledger of passed tests cannot be used",
+    "publish:areas": "Module areas was not published: ",
+}
+BETWEEN_MODULES = {
+    "integration:test_shapes_areas.py": "The ledger of passed tests cannot be used",
+    "system:test_all.py": "what doit knows of earlier runs cannot be used",
+    "build": "Package build failed: the system refuses",
+}
+"""Tasks, with what is said of each if it finds the disk full."""
+ONE_BY_ONE = ("-n", "1")
+"""Else another task may be the one that finds the disk full."""
+
+
+@pytest.mark.parametrize("task", OF_MODULES)
+def test_a_disk_that_is_full_when_a_stage_begins(disk: Disk, clean: Mapping[State, Made], task: str) -> None:
     course, runs = new_course(disk.course.root, STATES[0]), disk.runs
-    assert runs.run("build").status == 0
-    made = course.digests("dist")
-    assert len(made) == 2
-    statuses = []
-    for room in (40_000, 80_000, 120_000, 1_000_000):
-        shutil.rmtree(course.root / "dist", ignore_errors=True)
-        disk.fill(room)
-        ended = runs.run("build")
-        told = f"{room} bytes were free; status {ended.status}\n{ended.said}"
-        statuses.append(ended.status)
-        assert_told(ended, told)
-        assert (course.digests("dist") == made) == (ended.status == 0), told
-        assert not (course.root / "build" / "packaging").exists(), told
-        disk.free()
-    assert statuses[0] != 0
-    assert statuses[-1] == 0
-    assert course.digests("dist") == made
+    ended = runs.run(*ONE_BY_ONE, "validate", full_from=(task, disk.place / "ballast"))
+    assert ended.status != 0, ended.said
+    assert OF_MODULES[task] in ended.said, ended.said
+    assert_told(ended, ended.said)
+    assert_sound(course, clean, ended.said)
+    disk.free()
+    assert_recovers(course, runs, clean[STATES[0]], ended.said)
+
+
+@pytest.mark.parametrize("task", BETWEEN_MODULES)
+def test_a_disk_that_is_full_when_a_stage_of_the_package_begins(
+    disk_for_pytest: Disk, whole: Whole, clean: Mapping[State, Made], task: str
+) -> None:
+    disk, runs = disk_for_pytest, disk_for_pytest.runs
+    course = whole.anew(disk.course.root)
+    ended = runs.run(*ONE_BY_ONE, "build", full_from=(task, disk.place / "ballast"))
+    assert ended.status != 0, ended.said
+    assert BETWEEN_MODULES[task] in ended.said, ended.said
+    assert_told(ended, ended.said)
+    assert_sound(course, clean, ended.said)
+    assert course.digests("dist") == {}, ended.said
+    disk.free()
+    ended = runs.run("build")
+    assert ended.status == 0, ended.said
+    assert {**course.published(), **course.digests("dist")} == whole.made
 
 
 def test_a_report_that_is_too_large_is_not_left_half_written(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build_system.functional.forked_runs import Ended, ForkedRuns
+from tests.build_system.functional.forked_runs import WITH_PYTEST, Ended, ForkedRuns
 from tests.build_system.geometry_course import GeometryCourse
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
@@ -20,7 +20,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 EDIT = ("lessons/01_shapes/shapes_dev.py", "A square.", "A square, which has four equal sides.")
 """An edit after which every gate passes, and after which every module but one has to be taken anew."""
 REASONS = ("Permission denied", "you are not allowed to look at")
-WARM = [f"tinytorch_build.stages.{name}" for name in ("inside_cells", "inside_import", "warm_pytest")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ READ_ONLY = [
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedRuns]:
     folder = tmp_path_factory.mktemp("no rights")
-    with ForkedRuns(folder / "course", folder / "runs", WARM) as found:
+    with ForkedRuns(folder / "course", folder / "runs", WITH_PYTEST) as found:
         yield found
 
 
