@@ -28,6 +28,8 @@ from tinytorch_build.run_lock import CourseBusy
 from tinytorch_build.session import Session
 from tinytorch_build.steps import StepResult
 
+DOES_NOT_COUNT = "this run does not count; the reason is told above"
+
 
 class CourseReporter:
     """A doit reporter (entry point `doit.REPORTER`). doit calls it from worker threads, too."""
@@ -101,7 +103,7 @@ class CourseReporter:
         if self._display.refused is not None:
             refused.append(f"standard output: {Refusal.of(self._display.refused, session.layout.root)}")
         if refused and sys.exception() is self._outside:  # else something else ends the run
-            raise InvalidTask("\nERROR: ".join(refused))
+            raise InvalidTask("\nERROR: ".join(dict.fromkeys(refused)))
 
     def runtime_error(self, message: str) -> None:
         """The run could not begin or go on."""
@@ -176,11 +178,11 @@ class CourseReporter:
             how = "while the run went on; what was checked is what stood there before"
             problem = changed_meanwhile([module.source for module in changed], how)
             self._problems.append(problem)
-            refused.append(str(problem))
+            refused.append(DOES_NOT_COUNT)
         if self._ignored:
             problem = _ignored_problem(self._all, self._ignored)
             self._problems.append(problem)
-            refused.append(str(problem))
+            refused.append(DOES_NOT_COUNT)
         report = assemble(
             session.manifest,
             session.plan,

@@ -60,3 +60,19 @@ def test_a_closed_standard_output_is_nothing_to_fail_by(course: GeometryCourse) 
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert is_whole(course)
+
+
+def test_a_notebook_command_says_so_too(course: GeometryCourse) -> None:
+    assert course.doit().returncode == 0
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "tinytorch_build", "notebook", "diff", "shapes"],
+            cwd=course.root,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("ERROR: standard output: No space left on device")

@@ -86,7 +86,7 @@ def kept(runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clean(kept: Path) -> Made:
+def sound(kept: Path) -> Made:
     return Made.by(GeometryCourse(kept))
 
 
@@ -99,7 +99,7 @@ def fresh(kept: Path, root: Path) -> GeometryCourse:
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_made_anew_or_explained(
-    runs: ForkedRuns, kept: Path, clean: Made, name: str, damage: Callable[[Path], None]
+    runs: ForkedRuns, kept: Path, sound: Made, name: str, damage: Callable[[Path], None]
 ) -> None:
     course = fresh(kept, runs.course)
     path = course.root / name
@@ -109,18 +109,18 @@ def test_a_damaged_file_is_made_anew_or_explained(
     ended = runs.run()
     assert "Traceback" not in ended.said, ended.said
     assert "report this" not in ended.said, ended.said
-    assert course.digests("geometry") == clean.package or ended.status != 0
+    assert course.digests("geometry") == sound.package or ended.status != 0
     if ended.status != 0:
         assert "move it out of the way; the build makes what it needs" in ended.said.replace("\n", " ")
         assert path.relative_to(course.root).as_posix() in ended.said
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         ended = runs.run()
     assert ended.status == 0, ended.said
-    assert Made.by(course).differs_from(clean) == [], ended.said
+    assert Made.by(course).differs_from(sound) == [], ended.said
 
 
 @pytest.mark.parametrize("name", BELIEVED)
-def test_what_is_damaged_does_not_hide_a_fault(runs: ForkedRuns, kept: Path, clean: Made, name: str) -> None:
+def test_what_is_damaged_does_not_hide_a_fault(runs: ForkedRuns, kept: Path, sound: Made, name: str) -> None:
     course = fresh(kept, runs.course)
     path = course.root / name
     cut(sorted(path.iterdir())[0] if path.is_dir() else path)
@@ -128,8 +128,8 @@ def test_what_is_damaged_does_not_hide_a_fault(runs: ForkedRuns, kept: Path, cle
     ended = runs.run()
     assert ended.status != 0, ended.said
     assert "Module areas tests failed" in ended.said
-    assert course.digests("geometry") == clean.package
+    assert course.digests("geometry") == sound.package
     write(course, STATES[0].files())
     ended = runs.run()
     assert ended.status == 0, ended.said
-    assert Made.by(course).differs_from(clean) == [], ended.said
+    assert Made.by(course).differs_from(sound) == [], ended.said

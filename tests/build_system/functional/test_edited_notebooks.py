@@ -183,3 +183,14 @@ def test_before_the_first_run_there_is_no_notebook(tmp_path: Path) -> None:
     done = course.tito("notebook", "accept", "shapes")
     assert done.returncode == 3
     assert f"there is no {NOTEBOOK} yet; `doit convert:shapes` makes it" in done.stderr
+
+
+def test_cleaning_keeps_what_was_edited(course: GeometryCourse) -> None:
+    edit_notebook(course, "A square has a side.", "A square has four sides.")
+    edited = course.text(NOTEBOOK)
+    done = course.doit("clean", "convert")
+    assert done.returncode == 0, done.stderr
+    kept = [path for path in (course.root / "build" / "rescued").iterdir() if path.suffix == ".ipynb"]
+    assert [path.read_text(encoding="utf-8") for path in kept] == [edited]
+    assert f"{NOTEBOOK} was edited; what lay there is kept as build/rescued/{kept[0].name}" in done.stdout
+    assert not (course.root / NOTEBOOK).exists()

@@ -263,10 +263,8 @@ def test_a_report_that_is_too_large_is_not_left_half_written(tmp_path: Path) -> 
 def test_a_full_disk_for_temporary_files_is_done_without(
     disk: Disk, clean: Mapping[State, Made], tmp_path: Path
 ) -> None:
-    for room in (
-        0,
-        4096,
-    ):  # with none, another folder is used; modules that need no room get along with little
+    # With no room at all another folder is used; modules that write nothing get along with little.
+    for room in (0, 4096):
         course = new_course(tmp_path / "course", STATES[0])
         disk.fill(room)
         ended = disk.runs.run(course=course.root, temporary=disk.place)

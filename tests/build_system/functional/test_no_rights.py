@@ -19,6 +19,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
 EDIT = ("lessons/01_shapes/shapes_dev.py", "A square.", "A square, which has four equal sides.")
 """An edit after which every gate passes, and after which every module but one has to be taken anew."""
+LOCKING = """
+def task_lock():
+    import os
+    return {{"actions": [lambda: os.chmod({build!r}, 0o555)], "task_dep": ["publish"]}}
+
+
+DOIT_CONFIG["default_tasks"] = ["validate", "lock"]
+"""
+"""A task of the course's own that takes the build's rights away once all is published."""
 REASONS = ("Permission denied", "you are not allowed to look at")
 
 
@@ -93,7 +102,7 @@ def kept(runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clean(runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def wanted(runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The package after the edit, built from nothing."""
     course = write_course(tmp_path_factory.mktemp("clean") / "course")
     course.edit(*EDIT)
@@ -121,7 +130,7 @@ def withhold(course: GeometryCourse, paths: Sequence[str], bits: int) -> dict[Pa
 
 
 def assert_refused(
-    course: GeometryCourse, runs: ForkedRuns, case: Case, clean: dict[str, str], bits: int
+    course: GeometryCourse, runs: ForkedRuns, case: Case, wanted: dict[str, str], bits: int
 ) -> None:
     standing = course.published()
     before = withhold(course, case.paths, bits)
@@ -131,11 +140,18 @@ def assert_refused(
         for path, mode in before.items():
             os.chmod(path, mode)
     assert_told(ended, case)
+    assert not says_that_all_passed(course) or (case.paths, bits) == (["build"], 0o777)  # out of reach
     if case.stays:
         assert course.published() == standing
     again = runs.run("validate", privileged=False)
     assert again.status == 0, again.said
-    assert course.published() == clean, again.said
+    assert course.published() == wanted, again.said
+
+
+def says_that_all_passed(course: GeometryCourse) -> bool:
+    """Whether a report lies there by which this run has passed."""
+    path = course.root / "build" / "report" / "report.json"
+    return path.is_file() and '"outcome": "passed",\n  "finished"' in path.read_text(encoding="utf-8")
 
 
 def assert_told(ended: Ended, case: Case) -> None:
@@ -149,13 +165,43 @@ def assert_told(ended: Ended, case: Case) -> None:
 
 @pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: case.paths[0])
 def test_what_may_not_be_read_is_named(
-    course: GeometryCourse, runs: ForkedRuns, clean: dict[str, str], case: Case
+    course: GeometryCourse, runs: ForkedRuns, wanted: dict[str, str], case: Case
 ) -> None:
-    assert_refused(course, runs, case, clean, 0o777)
+    assert_refused(course, runs, case, wanted, 0o777)
 
 
 @pytest.mark.parametrize("case", READ_ONLY, ids=lambda case: case.paths[0])
 def test_what_may_not_be_written_is_named(
-    course: GeometryCourse, runs: ForkedRuns, clean: dict[str, str], case: Case
+    course: GeometryCourse, runs: ForkedRuns, wanted: dict[str, str], case: Case
 ) -> None:
-    assert_refused(course, runs, case, clean, 0o222)
+    assert_refused(course, runs, case, wanted, 0o222)
+
+
+def test_a_build_folder_that_becomes_read_only_during_a_run(
+    course: GeometryCourse, runs: ForkedRuns, wanted: dict[str, str]
+) -> None:
+    """What is written last is the lock's own note, which then cannot be removed."""
+    build = course.root / "build"
+    course.put("dodo.py", course.text("dodo.py") + LOCKING.format(build=str(build)))
+    ended = runs.run(privileged=False)
+    build.chmod(0o755)
+    assert ended.status == 3, ended.said
+    assert "Traceback" not in ended.said, ended.said
+    assert "ERROR: build/run.lock.holder: Permission denied" in ended.said
+    course.edit("dodo.py", LOCKING.format(build=str(build)), "")
+    again = runs.run(privileged=False)
+    assert again.status == 0, again.said
+    assert course.published() == wanted
+
+
+def test_a_broken_manifest_beside_a_build_folder_that_may_not_be_read(
+    course: GeometryCourse, runs: ForkedRuns
+) -> None:
+    course.edit("modules.toml", "[package]", "[package")
+    before = withhold(course, ["build"], 0o777)
+    ended = runs.run(privileged=False)
+    for path, mode in before.items():
+        path.chmod(mode)
+    assert ended.status == 3
+    assert "Traceback" not in ended.said, ended.said
+    assert "modules.toml" in ended.said
