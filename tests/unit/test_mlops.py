@@ -798,8 +798,43 @@ class TestStages:
         to_production(registry, 1, 2)
         registry.rollback("net")
         shutil.rmtree(registry.root / "net" / "stages" / "000004")
-        with pytest.raises(RegistryError, match=r"the history of stages is damaged: .*rollback"):
+        with pytest.raises(RegistryError, match=r"000004.change.json cannot be read"):
             registry.stages("net")
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"action": "x"}, "a sound record is expected, found action in"),
+            ({"stage": "Production"}, "found stage in"),
+            ({"stage": []}, "found stage in"),
+            ({"stage": "registered"}, "found stage in"),
+            ({"version": []}, "found version in"),
+            ({"version": True}, "found version in"),
+            ({"version": 0}, "found version in"),
+            ({"reason": None}, "found reason in"),
+            ({"created": 3}, "found created in"),
+            ({"version": 1}, "the history of stages is damaged"),
+            ({"version": 3}, "the history of stages is damaged"),
+            ({"action": "rollback"}, "the history of stages is damaged"),
+            ({"action": "rollback", "version": 1, "stage": "archived"}, "the history of stages is damaged"),
+        ],
+    )
+    def test_a_damaged_change(self, registry: ModelRegistry, wrong: dict[str, Any], message: str) -> None:
+        with_versions(registry, 3)
+        to_production(registry, 1, 2)
+        path = registry.root / "net" / "stages" / "000004" / "change.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
+        for use in (registry.stages, registry.load, registry.rollback):
+            with pytest.raises(RegistryError, match=message):
+                use("net")
+
+    def test_no_rollback_to_a_version_that_is_gone(self, registry: ModelRegistry) -> None:
+        with_versions(registry, 2)
+        to_production(registry, 1, 2)
+        shutil.rmtree(registry.root / "net" / "versions" / "000001")
+        with pytest.raises(RegistryError, match=r"no version 1 of 'net': the registry has \[2\]"):
+            registry.rollback("net")
+        assert registry.stages("net") == {2: "production"}
 
     @REPEATABLE
     @given(
@@ -1300,3 +1335,326 @@ class TestMonitor:
         with pytest.raises(OSError, match="No such file"):
             monitor.export(tmp_path / "missing" / "monitor.jsonl")
         assert len(monitor.snapshots) == 1
+
+    def test_an_exception_is_not_hidden_by_a_broken_clock(self) -> None:
+        clock = Clock()
+        monitor = ServiceMonitor(clock=clock)
+        clock.now = 5.0
+
+        def fail() -> None:
+            clock.now = 3.0
+            raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine"), monitor.request():
+            fail()
+        with pytest.raises(ValueError, match=r"the clock went back from 5.0 to 3.0"), monitor.request():
+            pass
+
+    @pytest.mark.parametrize("shown", [math.nan, math.inf])
+    def test_a_clock_that_shows_no_time(self, shown: float) -> None:
+        monitor = ServiceMonitor(clock=lambda: shown)
+        for use in (lambda: monitor.record(1.0), monitor.snapshot):
+            with pytest.raises(ValueError, match=f"the clock must show a finite time, found {shown}"):
+                use()
+        assert len(monitor.snapshots) == 0
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"window": "60"}, "window must be a number, found '60'"),
+            ({"capacity": 2.5}, r"capacity must be an int, found 2.5"),
+            ({"rules": [3]}, "a rule must be an AlertRule, found 3"),
+            ({"rules": "ab"}, "a collection is expected, found 'ab'"),
+            ({"clock": None}, "clock must be a function without arguments, found None"),
+        ],
+    )
+    def test_settings_of_another_type(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(TypeError, match=message):
+            ServiceMonitor(**options)
+
+    def test_records_and_rules_of_another_type(self) -> None:
+        monitor = ServiceMonitor(clock=Clock())
+        with pytest.raises(TypeError, match="a latency must be a number, found None"):
+            monitor.record(None)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="failed must be a bool, found 'no'"):
+            monitor.record(1.0, "no")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="limit must be a number, found '5'"):
+            AlertRule("p50", "5")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="min_requests must be at least 0, found -1"):
+            AlertRule("p50", 1.0, min_requests=-1)
+        with pytest.raises(ValueError, match="p50 must be a number to be compared, found NaN"):
+            AlertRule("p50", 1.0).alert(1, math.nan)
+
+    def test_ranks_of_numbers_only(self) -> None:
+        for values in ([math.nan, 1.0], [None], ["3"], [[1.0, 2.0]]):
+            with pytest.raises(ValueError, match="values: "):
+                nearest_rank(values, 0.5)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="share must be a number, found None"):
+            nearest_rank([1.0], None)  # type: ignore[arg-type]
+
+
+class TestHostileModelFiles:
+    def test_what_is_no_mapping(self) -> None:
+        with pytest.raises(TypeError, match="a configuration is a mapping, found list"):
+            encode_model([], {})  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="a state is a mapping, found NoneType"):
+            encode_model({}, None)  # type: ignore[arg-type]
+
+    def test_what_a_file_cannot_hold(self) -> None:
+        nested: list[Any] = []
+        for _ in range(100_000):
+            nested = [nested]
+        with pytest.raises(ModelFileError, match="a configuration holds what JSON can hold"):
+            encode_model({"deep": nested}, {})
+        with pytest.raises(ModelFileError, match="at most 1000 characters expected, found 70000"):
+            encode_model({}, {"x" * 70_000: np.zeros(1)})
+        with pytest.raises(ModelFileError, match="a NumPy array is expected, found MaskedArray"):
+            encode_model({}, {"w": np.ma.masked_array([1.0, 2.0], [False, True])})
+
+    def test_bytes_of_any_kind_and_nothing_else(self) -> None:
+        data = encode_model({"a": 1}, {})
+        for same_bytes in (bytearray(data), memoryview(data)):
+            assert decode_model(same_bytes) == ({"a": 1}, {})  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="the bytes of a model file are expected, found str"):
+            decode_model("PK")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (b'{"format": 1, "config": {"a": 1e999}}', "found the number 1e999"),
+            (b'{"format": 1, "config": {}, "more": 2}', r"found \['more'\] beside them"),
+        ],
+    )
+    def test_facts_that_are_refused(self, text: bytes, message: str) -> None:
+        with pytest.raises(ModelFileError, match=message):
+            decode_model(archive([("model.json", text)]))
+
+    @pytest.mark.parametrize("count", [-5, 1.5, True, None, "3", math.inf])
+    def test_a_count_of_elements_is_a_count(self, count: Any) -> None:
+        builders = {"x": ModelBuilder(small, lambda: count)}
+        with pytest.raises(ModelFileError, match="builder 'x' must count elements as an int from 0, found"):
+            build_model({"builder": "x"}, builders, max_elements=10)
+
+    def test_a_builder_that_looks_up_what_a_file_says(self) -> None:
+        builders = {"x": ModelBuilder(lambda kind: {"small": small}[kind]())}
+        assert isinstance(build_model({"builder": "x", "kind": "small"}, builders), MLP)
+        with pytest.raises(ModelFileError, match=r"builder 'x' does not take \['kind'\] as given: 'large'"):
+            build_model({"builder": "x", "kind": "large"}, builders)
+
+    def test_settings_of_another_type(self, tmp_path: Path) -> None:
+        path = tmp_path / "net.npz"
+        save_model(path, small(), SMALL)
+        with pytest.raises(TypeError, match="builders must be a mapping from names, found NoneType"):
+            build_model(SMALL, None)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="builder 'mlp' must be a ModelBuilder, found"):
+            build_model(SMALL, {"mlp": MLP})  # type: ignore[dict-item]
+        with pytest.raises(TypeError, match="max_elements must be an int, found nan"):
+            build_model(SMALL, max_elements=math.nan)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="elements must be a function, found 3"):
+            ModelBuilder(MLP, 3)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="a SHA-256 digest is a str of 64 hexadecimal digits, found 3"):
+            load_model(path, sha256=3)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="max_bytes must be an int, found None"):
+            load_model(path, max_bytes=None)  # type: ignore[arg-type]
+        assert same(load_model(path, max_bytes=10**30), small(), examples())
+
+    def test_an_example_that_compares_nothing(self, tmp_path: Path) -> None:
+        path = tmp_path / "net.npz"
+        with pytest.raises(
+            ValueError, match=r"an example that is not empty is expected, found shape \(0, 4\)"
+        ):
+            save_model(path, small(), SMALL, example=examples(0))
+        with pytest.raises(TypeError, match="a Tensor is expected as example, found ndarray"):
+            save_model(path, small(), SMALL, example=examples().numpy())  # type: ignore[arg-type]
+        with pytest.raises(ModelFileError, match="an example with finite predictions is expected"):
+            save_model(path, small(), SMALL, example=Tensor(np.full((1, 4), np.nan, np.float32)))
+        assert not path.exists()
+
+    def test_an_example_for_a_model_of_two_answers(self, tmp_path: Path) -> None:
+        class Twice(MLP):
+            def forward(self, x: Tensor) -> Any:
+                return super().forward(x), x
+
+        builders = {"twice": ModelBuilder(lambda: Twice([4, 3]), lambda: 15)}
+        with pytest.raises(TypeError, match="for a model that returns a Tensor is expected, found tuple"):
+            save_model(tmp_path / "n", Twice([4, 3]), {"builder": "twice"}, builders, examples())
+
+
+class TestHostileRegistry:
+    @pytest.mark.parametrize("value", ["0.5", True, None, 1j, [1.0]])
+    def test_metrics_are_numbers(self, registry: ModelRegistry, value: Any) -> None:
+        with pytest.raises(TypeError, match="metric 'a' must be a number, found"):
+            registry.register("net", small(), SMALL, {"a": value})
+        with pytest.raises(TypeError, match="metrics are finite numbers by name, found"):
+            registry.register("net", small(), SMALL, [("a", 1.0)])  # type: ignore[arg-type]
+        assert registry.names() == []
+
+    def test_metrics_of_numpy_and_of_tensors(self, registry: ModelRegistry) -> None:
+        metrics: dict[str, Any] = {"a": np.float32(0.5), "b": np.array(2), "c": Tensor(0.25)}
+        assert registry.register("net", small(), SMALL, metrics).metrics == {"a": 0.5, "b": 2.0, "c": 0.25}
+
+    def test_texts_are_texts(self, registry: ModelRegistry) -> None:
+        with pytest.raises(TypeError, match="notes must be a str, found None"):
+            registry.register("net", small(), SMALL, notes=None)  # type: ignore[arg-type]
+        with_versions(registry, 1)
+        with pytest.raises(TypeError, match="reason must be a str, found 3"):
+            registry.promote("net", 1, "staging", reason=3)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="reason must be a str, found None"):
+            registry.rollback("net", None)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"clock": 3}, "clock must be a function without arguments, found 3"),
+            ({"builders": None}, "builders must be a mapping from names, found NoneType"),
+            ({"max_bytes": "x"}, "max_bytes must be an int, found 'x'"),
+        ],
+    )
+    def test_settings_of_another_type(self, tmp_path: Path, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(TypeError, match=message):
+            ModelRegistry(tmp_path, **options)
+
+    @pytest.mark.parametrize("shown", [math.nan, 1e300, None])
+    def test_a_clock_that_shows_no_time(self, tmp_path: Path, shown: Any) -> None:
+        with pytest.raises(ValueError, match="the clock must show the seconds since 1970, found"):
+            ModelRegistry(tmp_path, clock=lambda: shown).register("net", small(), SMALL)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"sha256": "x"},
+            {"size": "x"},
+            {"size": -1},
+            {"metrics": [1]},
+            {"metrics": {"a": "x"}},
+            {"notes": 3},
+            {"created": None},
+            {"version": True},
+        ],
+    )
+    def test_a_damaged_record(self, registry: ModelRegistry, wrong: dict[str, Any]) -> None:
+        with_versions(registry, 1)
+        path = registry.root / "net" / "versions" / "000001" / "version.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
+        with pytest.raises(RegistryError, match=f"a sound record is expected, found {next(iter(wrong))} in"):
+            registry.load("net", 1)
+
+    def test_a_model_file_that_is_gone(self, registry: ModelRegistry) -> None:
+        with_versions(registry, 1)
+        (registry.root / "net" / "versions" / "000001" / "model.npz").unlink()
+        with pytest.raises(RegistryError, match=r"model.npz cannot be read"):
+            registry.load("net", 1)
+        with pytest.raises(TypeError, match="a SHA-256 digest is a str of 64 hexadecimal digits, found 3"):
+            registry.load("net", 1, sha256=3)  # type: ignore[arg-type]
+
+    def test_numbers_go_on_beyond_nine_digits(self, registry: ModelRegistry) -> None:
+        folder = registry.root / "net" / "versions"
+        for name in ("999999999", "00000011", "000000"):  # two of them are no version's name
+            (folder / name).mkdir(parents=True)
+        assert [registry.register("net", small(), SMALL).version for _ in range(2)] == [10**9, 10**9 + 1]
+
+
+class TestHostileSamples:
+    @pytest.mark.parametrize(
+        "values",
+        [
+            [[1.0], [1.0, 2.0]],
+            ["1", "2"],
+            np.ma.masked_array([1.0, 2.0], [False, True]),
+            np.array([1, 2], dtype="datetime64[s]"),
+        ],
+    )
+    def test_what_are_no_numbers(self, values: Any) -> None:
+        for test in (kolmogorov_smirnov, category_counts, binned_counts):
+            with pytest.raises(ValueError, match=r"reference: .* (is|are) expected, found"):
+                test(values, np.ones(2))
+        with pytest.raises(ValueError, match=r"p-values: .* are expected, found"):
+            benjamini_hochberg(values)
+
+    def test_tails_of_numbers(self) -> None:
+        assert kolmogorov_tail(10**400) == chi_squared_tail(10**400, 2) == 0.0
+        with pytest.raises(TypeError, match="value must be a number, found 'a'"):
+            kolmogorov_tail("a")  # type: ignore[arg-type]
+        for degrees in (2.5, True, math.nan):
+            with pytest.raises(TypeError, match="degrees must be an int, found"):
+                chi_squared_tail(1.0, degrees)  # type: ignore[arg-type]
+
+    def test_a_value_that_fills_more_than_a_bin(self) -> None:
+        reference = np.concatenate([np.zeros(980), np.arange(1.0, 21.0)])
+        sample = np.full(1000, 5.0)
+        assert binned_counts(reference, sample).tolist() == [[0, 980, 20], [0, 0, 1000]]
+        report = DriftDetector(reference[:, None]).check(sample[:, None])
+        assert report.features[0].psi > 5.0
+        assert report.drifted == ("0",)
+        # The same with the heavy value at the top, and with two of them.
+        assert binned_counts(-reference, -sample).tolist() == [[20, 980, 0], [1000, 0, 0]]
+        two = np.repeat([0.0, 1.0, 2.0, 3.0], [480, 20, 480, 20])
+        assert binned_counts(two, two, bins=3).tolist() == [[0, 480, 20, 480, 20]] * 2
+
+    def test_categories_that_floats_cannot_tell_apart(self) -> None:
+        with pytest.raises(ValueError, match=r"categories are numbers below 2\*\*53"):
+            category_counts(np.array([2**53]), np.array([2**53 + 1]))
+        table = np.full((30, 1), 2.0**60)
+        with pytest.raises(ValueError, match=r"categories are numbers below 2\*\*53"):
+            DriftDetector(table, categorical=[0])
+        assert DriftDetector(table).check(table).drifted == ()  # as a number it may be large
+
+    def test_counts_that_are_rare_empty_or_large(self) -> None:
+        counts = np.array([[10, 0, 3], [10, 0, 4]])
+        for rare in (0, 0.0, 1):
+            assert chi_squared_homogeneity(counts, rare).p_value == pytest.approx(0.7447849, abs=1e-6)
+        for rare in (-1.0, math.nan, math.inf):
+            with pytest.raises(ValueError, match="rare must be a finite number of at least 0"):
+                chi_squared_homogeneity(counts, rare)
+        large = chi_squared_homogeneity(np.full((2, 4), 2**62))
+        assert (large.statistic, large.p_value) == (0.0, 1.0)
+        for value in (math.inf, 1e308):
+            with pytest.raises(ValueError, match="counts of at least 0 with sums above 0 are expected"):
+                stability_index(np.array([[value, value], [1.0, 1.0]]))
+
+    @pytest.mark.parametrize("bins", [2.5, None, True, math.inf])
+    def test_bins_are_counted(self, bins: Any) -> None:
+        with pytest.raises(TypeError, match="bins must be an int, found"):
+            binned_counts(np.arange(30), np.arange(30), bins)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"alpha": "x"}, "alpha must be a number, found 'x'"),
+            ({"min_psi": True}, "min_psi must be a number, found True"),
+            ({"min_examples": 2.5}, r"min_examples must be an int, found 2.5"),
+            ({"categorical": 0}, "a collection is expected, found 0"),
+            ({"categorical": [True]}, "an index of a categorical feature must be an int, found True"),
+            ({"names": "ab"}, "a collection is expected, found 'ab'"),
+            ({"names": ["a", None]}, "a feature's name must be a str, found None"),
+        ],
+    )
+    def test_settings_of_another_type(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(TypeError, match=message):
+            DriftDetector(np.random.default_rng(0).normal(size=(30, 2)), **options)
+
+
+class TestHostileMoments:
+    @pytest.mark.parametrize("examples", [[1e308, 1e308], 1e200, [-1e308, 1e308]])
+    def test_numbers_that_overflow_are_not_added(self, examples: Any) -> None:
+        moments = RunningMoments()
+        moments.add([1.0, 3.0])
+        with pytest.raises(ValueError, match="numbers whose squares a float can hold are expected"):
+            moments.add(examples)
+        assert (moments.count, float(moments.mean), float(moments.variance)) == (2, 2.0, 2.0)
+
+    def test_shapes_and_other_moments(self) -> None:
+        for shape in (3, None, "ab", (2.5,)):
+            with pytest.raises(TypeError, match=r"(a collection is expected|must be an int), found"):
+                RunningMoments(shape)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="a length of the shape must be at least 0, found -1"):
+            RunningMoments((-1,))
+        with pytest.raises(TypeError, match="RunningMoments are expected, found int"):
+            RunningMoments().merge(3)  # type: ignore[arg-type]
+
+    def test_merged_with_themselves(self) -> None:
+        moments = RunningMoments()
+        moments.add([1.0, 2.0, 4.0])
+        moments.merge(moments)
+        assert moments.count == 6
+        assert float(moments.variance) == pytest.approx(np.var([1.0, 2.0, 4.0] * 2, ddof=1))

@@ -7,7 +7,7 @@ __all__ = ['STANDARD_BUILDERS', 'ModelFileError', 'encode_model', 'decode_model'
            'stability_index', 'binned_counts', 'benjamini_hochberg', 'FeatureDrift', 'DriftReport', 'DriftDetector',
            'RunningMoments', 'AlertRule', 'ServiceSnapshot', 'nearest_rank', 'ServiceMonitor']
 
-# %% #9a4d877ef50c
+# %% #b2e74840aefd
 import hashlib
 import io
 import itertools
@@ -22,7 +22,7 @@ import time
 import zipfile
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,9 +40,28 @@ from .tensor import Tensor
 
 _Array = npt.NDArray[Any]
 
-# %% #f2b4ef0c35a2
+# %% #9c5097343f95
 class ModelFileError(ValueError):
     """A model file or its contents were refused. Nothing from the file was run."""
+
+
+def _number(name: str, value: object) -> float:
+    """Return `value` as a float if it is a number; one beyond the largest float is infinite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, found {value!r}")
+    try:
+        return float(value)
+    except OverflowError:  # only whole numbers of Python have no largest one
+        return math.inf if value > 0 else -math.inf
+
+
+def _whole(name: str, value: object, least: int | None = None) -> int:
+    """Return `value` as an int, of at least `least` if that is given."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an int, found {value!r}")
+    if least is not None and value < least:
+        raise ValueError(f"{name} must be at least {least}, found {value}")
+    return int(value)
 
 
 _FILE_FORMAT = 1
@@ -50,6 +69,7 @@ _FACTS = "model.json"
 _MAX_FACTS = 2**20  # bytes of JSON
 _MAX_MEMBERS = 10_000
 _MAX_DEPTH = 16
+_MAX_NAME = 1000  # characters of an array's name; a zip file has room for 65,535 bytes
 _STATE_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 _DTYPES = frozenset(
     ["|b1", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8", "<f2", "<f4", "<f8"],
@@ -77,12 +97,16 @@ def encode_model(config: Mapping[str, Any], state: Mapping[str, _Array]) -> byte
     Raises:
         ModelFileError: If the configuration is not JSON or too long, or a name, a dtype or a value (NaN) is
             not allowed.
+        TypeError: If the configuration or the state is no mapping.
     """
+    for name, argument in (("configuration", config), ("state", state)):
+        if not isinstance(argument, Mapping):
+            raise TypeError(f"a {name} is a mapping, found {type(argument).__name__}")
     try:
         facts = json.dumps(
             {"format": _FILE_FORMAT, "config": config}, allow_nan=False, sort_keys=True
         ).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:  # RecursionError: nested without end
         raise ModelFileError(f"a configuration holds what JSON can hold: {error}") from error
     if len(facts) > _MAX_FACTS:
         raise ModelFileError(f"a configuration of at most {_MAX_FACTS} bytes is expected, found {len(facts)}")
@@ -102,7 +126,9 @@ def _npy(name: str, array: object) -> bytes:
     """Return one array of a state in NumPy's file format, after a check."""
     if not isinstance(name, str) or not _STATE_NAME.fullmatch(name):
         raise ModelFileError(f"array names look like 'layers.0.weight', found {name!r}")
-    if not isinstance(array, np.ndarray):
+    if len(name) > _MAX_NAME:
+        raise ModelFileError(f"array names of at most {_MAX_NAME} characters expected, found {len(name)}")
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):  # a mask would be lost
         raise ModelFileError(f"{name}: a NumPy array is expected, found {type(array).__name__}")
     array = array.astype(array.dtype.newbyteorder("<"))
     _check_dtype(name, array.dtype.str)
@@ -137,7 +163,11 @@ def decode_model(data: bytes) -> tuple[dict[str, Any], dict[str, _Array]]:
 
     Raises:
         ModelFileError: If these are not exactly the bytes of a model file.
+        TypeError: If these are no bytes.
     """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"the bytes of a model file are expected, found {type(data).__name__}")
+    data = bytes(data)
     if not data.startswith(b"PK\x03\x04"):
         is_pickle = data[:1] == b"\x80"
         found = (
@@ -198,6 +228,9 @@ def _checked_members(infos: Sequence[zipfile.ZipInfo], size: int) -> dict[str, z
 def _read_facts(content: bytes) -> dict[str, Any]:
     """Return the configuration in the JSON member."""
     facts = _parsed_json(_FACTS, content)
+    unknown = sorted(set(facts) - {"format", "config"})
+    if unknown:
+        raise ModelFileError(f"{_FACTS}: format and config are expected, found {unknown} beside them")
     if facts.get("format") != _FILE_FORMAT or not isinstance(facts.get("config"), dict):
         raise ModelFileError(
             f"{_FACTS}: format {_FILE_FORMAT} with a configuration is expected, found format "
@@ -209,11 +242,14 @@ def _read_facts(content: bytes) -> dict[str, Any]:
 def _parsed_json(name: str, content: bytes) -> dict[str, Any]:
     """Return the JSON object that some bytes hold; NaN and infinite numbers are no JSON."""
 
-    def refuse(constant: str) -> None:
+    def refuse(constant: str) -> float:
         raise ValueError(f"the number {constant}")
 
+    def finite(text: str) -> float:  # 1e999 is JSON, but Python reads it as infinite
+        return float(text) if math.isfinite(float(text)) else refuse(text)
+
     try:
-        facts = json.loads(content.decode("utf-8"), parse_constant=refuse)
+        facts = json.loads(content.decode("utf-8"), parse_constant=refuse, parse_float=finite)
     except (ValueError, RecursionError) as error:  # RecursionError: lists in lists in lists ...
         raise ModelFileError(f"{name}: a JSON object is expected, found {error}") from error
     if not isinstance(facts, dict):
@@ -240,7 +276,7 @@ def _read_array(name: str, content: bytes) -> _Array:
     _check_no_nan(name, array)
     return array
 
-# %% #82fe309b9788
+# %% #d029a373ed91
 def _no_elements(**arguments: Any) -> int:
     """Return 0: for layers without parameters and buffers."""
     return 0
@@ -254,10 +290,18 @@ class ModelBuilder:
         build: Makes the layer (or activation) of the arguments in the configuration, passed by name.
         elements: Says for the same arguments how many numbers the layer's own parameters and buffers hold,
             without making them; those of layers among the arguments count by themselves.
+
+    Raises:
+        TypeError: If one of them cannot be called.
     """
 
     build: Callable[..., Any]
     elements: Callable[..., int] = _no_elements
+
+    def __post_init__(self) -> None:
+        for name in ("build", "elements"):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"{name} must be a function, found {getattr(self, name)!r}")
 
 
 def _lengths(value: Any) -> list[int]:
@@ -337,7 +381,11 @@ def build_model(
     Raises:
         ModelFileError: If a builder is unknown, arguments do not suit it, the configuration is nested too
             deeply, the model would be too large, or the result is no layer.
+        TypeError: If `builders` is no mapping to `ModelBuilder`, or `max_elements` no int.
+        ValueError: If `max_elements` is negative.
     """
+    _check_builders(builders)
+    _whole("max_elements", max_elements, 0)
     announced = _announced_elements(config, builders, 0)
     if announced > max_elements:
         raise ModelFileError(f"a model of at most {max_elements} numbers is expected, found {announced}")
@@ -345,6 +393,15 @@ def build_model(
     if not isinstance(model, Layer):
         raise ModelFileError(f"a configuration of a Layer is expected, found one of {type(model).__name__}")
     return model
+
+
+def _check_builders(builders: object) -> None:
+    """Raise a TypeError unless this is a table of builders."""
+    if not isinstance(builders, Mapping):
+        raise TypeError(f"builders must be a mapping from names, found {type(builders).__name__}")
+    for name, builder in builders.items():
+        if not isinstance(builder, ModelBuilder):
+            raise TypeError(f"builder {name!r} must be a ModelBuilder, found {builder!r}")
 
 
 def _announced_elements(value: Any, builders: Mapping[str, ModelBuilder], depth: int) -> int:
@@ -359,7 +416,10 @@ def _announced_elements(value: Any, builders: Mapping[str, ModelBuilder], depth:
         return 0
     name, arguments = _parted(value, builders)
     below = sum(_announced_elements(argument, builders, depth + 1) for argument in arguments.values())
-    return below + int(_called(name, builders[name].elements, arguments))
+    elements = _called(name, builders[name].elements, arguments)
+    if isinstance(elements, bool) or not isinstance(elements, (int, np.integer)) or elements < 0:
+        raise ModelFileError(f"builder {name!r} must count elements as an int from 0, found {elements!r}")
+    return below + int(elements)
 
 
 def _parted(config: Mapping[str, Any], builders: Mapping[str, ModelBuilder]) -> tuple[str, dict[str, Any]]:
@@ -385,12 +445,12 @@ def _called(name: str, function: Callable[..., Any], arguments: Mapping[str, Any
     """Return what a function of a builder returns for arguments from a file, which may be anything."""
     try:
         return function(**arguments)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
         raise ModelFileError(
             f"builder {name!r} does not take {sorted(arguments)} as given: {error}"
         ) from error
 
-# %% #e1754536f02b
+# %% #8bbc806aa511
 def _write_bytes(path: Path, data: bytes) -> None:
     """Write a new file and force it to the disk."""
     with path.open("xb") as file:
@@ -430,15 +490,27 @@ def _encoded(
     """Return the bytes of a model's file after trying that it can be read again."""
     if not isinstance(model, Layer):
         raise TypeError(f"a Layer is expected as model, found {type(model).__name__}")
+    if example is not None and not isinstance(example, Tensor):
+        raise TypeError(f"a Tensor is expected as example, found {type(example).__name__}")
+    if example is not None and not example.size:
+        raise ValueError(f"an example that is not empty is expected, found shape {example.shape}")
     data = encode_model(config, model.state_dict())
     twin = _rebuilt(*decode_model(data), builders)
     if example is not None:
         modes = {layer: layer.training for _, layer in model.named_layers()}
         try:
-            expected, found = model.eval()(example).numpy(), twin(example).numpy()
+            answers = model.eval()(example), twin(example)
         finally:
             for layer, mode in modes.items():
                 layer.training = mode
+        for answer in answers:
+            if not isinstance(answer, Tensor):
+                raise TypeError(
+                    f"an example for a model that returns a Tensor is expected, found {type(answer).__name__}"
+                )
+        expected, found = (answer.numpy() for answer in answers)
+        if not np.isfinite(expected).all():
+            raise ModelFileError("an example with finite predictions is expected, found NaN or infinite ones")
         if expected.shape != found.shape or not np.allclose(expected, found, rtol=1e-4, atol=1e-6):
             raise ModelFileError(
                 "the configuration builds a model that predicts something else: look at activations and "
@@ -467,8 +539,10 @@ def save_model(
         The file's SHA-256 digest, 64 hexadecimal digits.
 
     Raises:
-        TypeError: If `model` is no Layer.
-        ModelFileError: If the configuration does not describe this model, or a value is NaN.
+        TypeError: If `model` is no Layer, `config` no mapping, or `example` or a prediction no Tensor.
+        ValueError: If the example is empty, or the model refuses it.
+        ModelFileError: If the configuration does not describe this model, a value is NaN, or a prediction
+            for the example is not finite.
         OSError: If the file cannot be written.
     """
     data = _encoded(model, config, builders, example)
@@ -496,29 +570,41 @@ def load_model(
     Raises:
         ModelFileError: If the file is too large, has another digest, or is no model file.
         OSError: If the file cannot be read.
+        TypeError: If `sha256` is no str, or `max_bytes` no int.
+        ValueError: If `max_bytes` is negative.
     """
     return _rebuilt(*decode_model(_checked_bytes(Path(path), sha256, max_bytes)), builders)
 
 
+def _check_digest(sha256: object) -> None:
+    """Raise a TypeError unless this is a digest's text, or None."""
+    if sha256 is not None and not isinstance(sha256, str):
+        raise TypeError(f"a SHA-256 digest is a str of 64 hexadecimal digits, found {sha256!r}")
+
+
 def _checked_bytes(path: Path, sha256: str | None, max_bytes: int) -> bytes:
     """Return a file's bytes if they are not too many and have the expected digest."""
+    _check_digest(sha256)
+    _whole("max_bytes", max_bytes, 0)
     with path.open("rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
+        size = os.fstat(file.fileno()).st_size
+        data = b"" if size > max_bytes else file.read(size + 1)  # one more, if it grows meanwhile
+    if max(size, len(data)) > max_bytes:
         raise ModelFileError(f"{path}: at most {max_bytes} bytes are expected, found more")
     found = hashlib.sha256(data).hexdigest()
     if sha256 is not None and found != sha256.lower():
         raise ModelFileError(f"{path}: the SHA-256 digest {sha256} is expected, found {found}")
     return data
 
-# %% #905c25d832b7
+# %% #cd10e9e2e8f6
 class RegistryError(ValueError):
     """A registry does not hold what was asked for, or does not allow what was wanted."""
 
 
 _Stage = Literal["registered", "staging", "production", "archived"]
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_NUMBER = re.compile(r"[0-9]{6,9}")
+_NUMBER = re.compile(r"[0-9]{6}|[1-9][0-9]{6,17}")  # exactly what f"{number:06d}" writes
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -567,7 +653,8 @@ def _numbers(folder: Path) -> list[int]:
     """Return the numbers of the complete entries in a folder, ascending."""
     if not folder.is_dir():
         return []
-    return sorted(int(entry.name) for entry in folder.iterdir() if _NUMBER.fullmatch(entry.name))
+    found = (int(entry.name) for entry in folder.iterdir() if _NUMBER.fullmatch(entry.name))
+    return sorted(number for number in found if number)  # they are counted from 1
 
 
 def _sync_folder(folder: Path) -> None:
@@ -613,12 +700,43 @@ def _entry(path: Path, kind: type[Any]) -> dict[str, Any]:
     return facts
 
 
+def _checked_record(path: Path, record: Any, **allowed: Callable[[Any], bool]) -> Any:
+    """Return a record from a file after a check of its fields; texts are checked without being asked for."""
+    tests = {"created": _is_text, **allowed}
+    wrong = [name for name, test in tests.items() if not test(getattr(record, name))]
+    if wrong:
+        raise RegistryError(f"{path}: a sound record is expected, found {wrong[0]} in {record}")
+    return record
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _are_metrics(value: object) -> bool:
+    return isinstance(value, dict) and all(type(number) in (int, float) for number in value.values())
+
+
+def _may_go(found: _Stage, stage: _Stage) -> bool:
+    """Return whether a version in stage `found` can be promoted to `stage`."""
+    return found not in (stage, "production") and (stage != "production" or found == "staging")
+
+
 def _replayed(changes: Iterable[StageChange]) -> tuple[dict[int, _Stage], list[int]]:
     """Return the stages by version after all changes, and the line of versions in production."""
     stages: dict[int, _Stage] = {}
     line: list[int] = []
     for change in changes:
-        if change.action == "rollback" and line[-2:-1] != [change.version]:
+        possible = (
+            line[-2:-1] == [change.version] and change.stage == "production"
+            if change.action == "rollback"
+            else _may_go(stages.get(change.version, "registered"), change.stage)
+        )
+        if not possible:
             raise RegistryError(f"the history of stages is damaged: {change} after the line {line}")
         if change.stage == "production" and line:
             stages[line[-1]] = "archived"
@@ -633,12 +751,23 @@ def _replayed(changes: Iterable[StageChange]) -> tuple[dict[int, _Stage], list[i
 def _checked_metrics(metrics: Mapping[str, float] | None) -> dict[str, float]:
     """Return metrics as finite floats by name."""
     result: dict[str, float] = {}
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics are finite numbers by name, found {metrics!r}")
     for name, value in (metrics or {}).items():
-        number = float(value)
+        if isinstance(value, (Tensor, np.ndarray)) and value.ndim == 0:
+            value = value.item()
+        number = _number(f"metric {name!r}", value)
         if not isinstance(name, str) or not math.isfinite(number):
             raise ValueError(f"metrics are finite numbers by name, found {name!r}: {value}")
         result[name] = number
     return result
+
+
+def _checked_text(name: str, text: object) -> str:
+    """Return a text for people."""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a str, found {text!r}")
+    return text
 
 
 class ModelRegistry:
@@ -649,6 +778,11 @@ class ModelRegistry:
         builders: What the names in configurations mean; see `build_model`.
         clock: Returns the time in seconds since 1970.
         max_bytes: The size from which a model file is refused.
+
+    Raises:
+        TypeError: If `root` is no path, `builders` no mapping to `ModelBuilder`, `clock` cannot be called,
+            or `max_bytes` is no int.
+        ValueError: If `max_bytes` is negative.
     """
 
     def __init__(
@@ -658,10 +792,13 @@ class ModelRegistry:
         clock: Callable[[], float] = time.time,
         max_bytes: int = 2**30,
     ) -> None:
+        _check_builders(builders)
+        if not callable(clock):
+            raise TypeError(f"clock must be a function without arguments, found {clock!r}")
         self.root = Path(root)
         self.builders = builders
         self.clock = clock
-        self.max_bytes = max_bytes
+        self.max_bytes = _whole("max_bytes", max_bytes, 0)
 
     def register(
         self,
@@ -686,18 +823,21 @@ class ModelRegistry:
             The new version.
 
         Raises:
-            TypeError: If `model` is no Layer.
-            ValueError: If a name or metric is not allowed, or the configuration does not describe the model.
+            TypeError: If `model` is no Layer, a metric no number, `notes` no str, or another argument not as
+                for `save_model`.
+            ValueError: If a name, metric or example is not allowed, the configuration does not describe the
+                model, or the clock does not show the seconds since 1970.
             OSError: If the files cannot be written. Then there is no new version.
         """
         folder = self._folder(name) / "versions"
+        _checked_text("notes", notes)
         data = _encoded(model, config, self.builders, example)
         if len(data) > self.max_bytes:
             raise ModelFileError(f"a model of at most {self.max_bytes} bytes is expected, found {len(data)}")
         digest, measured = hashlib.sha256(data).hexdigest(), _checked_metrics(metrics)
         while True:  # every turn but the last means that another writer has got a number
             number = max(_numbers(folder), default=0) + 1
-            entry = ModelVersion(name, number, digest, len(data), measured, str(notes), self._now())
+            entry = ModelVersion(name, number, digest, len(data), measured, notes, self._now())
             if _claim(folder, number, {"model.npz": data, "version.json": _json_bytes(entry)}):
                 return entry
 
@@ -727,7 +867,16 @@ class ModelRegistry:
         entry = ModelVersion(**_entry(path, ModelVersion))
         if (entry.name, entry.version) != (name, number) or not isinstance(entry.sha256, str):
             raise RegistryError(f"{path}: version {number} of {name!r} expected, found {entry}")
-        return entry
+        checked: ModelVersion = _checked_record(
+            path,
+            entry,
+            version=_is_count,
+            sha256=lambda digest: _DIGEST.fullmatch(digest) is not None,
+            size=_is_count,
+            metrics=_are_metrics,
+            notes=_is_text,
+        )
+        return checked
 
     def load(
         self, name: str, version: int | None = None, stage: _Stage = "production", sha256: str | None = None
@@ -741,9 +890,11 @@ class ModelRegistry:
             sha256: A digest that is expected beside the one that the registry has stored.
 
         Raises:
-            RegistryError: If there is no such version, or none in that stage.
+            RegistryError: If there is no such version, none in that stage, or its file cannot be read.
             ModelFileError: If the file has another digest or is refused for another reason; see `load_model`.
+            TypeError: If `sha256` is no str.
         """
+        _check_digest(sha256)
         if version is None:
             numbers = [number for number, found in self.stages(name).items() if found == stage]
             if not numbers:
@@ -755,7 +906,10 @@ class ModelRegistry:
                 f"version {version} of {name!r}: SHA-256 digest {sha256} is expected, found {entry.sha256}"
             )
         path = self._folder(name) / "versions" / f"{version:06d}" / "model.npz"
-        return load_model(path, self.builders, entry.sha256, self.max_bytes)
+        try:
+            return load_model(path, self.builders, entry.sha256, self.max_bytes)
+        except OSError as error:
+            raise RegistryError(f"{path} cannot be read: {error}") from error
 
     def stages(self, name: str) -> dict[int, _Stage]:
         """Return the stage of every version, by number.
@@ -770,12 +924,24 @@ class ModelRegistry:
         """Return all changes of stages, oldest first.
 
         Raises:
-            RegistryError: If there is no such model, or a record is damaged.
+            RegistryError: If there is no such model, or a record is damaged or missing.
         """
         self._known(name)
         folder = self._folder(name) / "stages"
-        paths = [folder / f"{number:06d}" / "change.json" for number in _numbers(folder)]
-        return [StageChange(**_entry(path, StageChange)) for path in paths]
+        last = max(_numbers(folder), default=0)
+        # All numbers up to the last, and not those that a listing shows: a gap is damage.
+        paths = [folder / f"{number:06d}" / "change.json" for number in range(1, last + 1)]
+        return [
+            _checked_record(
+                path,
+                StageChange(**_entry(path, StageChange)),
+                action=lambda action: action in ("promote", "rollback"),
+                version=_is_count,
+                stage=lambda stage: stage in ("staging", "production", "archived"),
+                reason=_is_text,
+            )
+            for path in paths
+        ]
 
     def promote(self, name: str, version: int, stage: _Stage, reason: str = "") -> StageChange:
         """Give a version a stage: "staging", then "production", or "archived".
@@ -785,21 +951,23 @@ class ModelRegistry:
         Raises:
             RegistryError: If there is no such version; if it has the stage already; if it would get to
                 production without being in staging; or if it is in production and would leave that stage.
-            ValueError: If there is no such stage.
+            ValueError: If there is no such stage, or the clock does not show the seconds since 1970.
+            TypeError: If `reason` is no str.
         """
         self._check_known(name, version)
+        _checked_text("reason", reason)
         if stage not in ("staging", "production", "archived"):
             raise ValueError(f"a stage is staging, production or archived, found {stage!r}")
 
         def decide(changes: list[StageChange]) -> StageChange:
             found = _replayed(changes)[0].get(version, "registered")
-            wrong_way = stage == "production" and found != "staging"
-            if wrong_way or found in (stage, "production"):
-                wanted = "staging" if wrong_way else "a stage that can be left for it"
+            if not _may_go(found, stage):
+                is_early = stage == "production" and found != "staging"
+                wanted = "staging" if is_early else "a stage that can be left for it"
                 raise RegistryError(
                     f"version {version} of {name!r} cannot go to {stage}: {wanted} is expected, found {found}"
                 )
-            return StageChange("promote", version, stage, str(reason), self._now())
+            return StageChange("promote", version, stage, reason, self._now())
 
         return self._append(name, decide)
 
@@ -808,7 +976,9 @@ class ModelRegistry:
 
         Raises:
             RegistryError: If there is no such model, or none was in production before.
+            TypeError: If `reason` is no str.
         """
+        _checked_text("reason", reason)
 
         def decide(changes: list[StageChange]) -> StageChange:
             line = _replayed(changes)[1]
@@ -816,7 +986,8 @@ class ModelRegistry:
                 raise RegistryError(
                     f"a version in production before the present one is expected for {name!r}, found {line}"
                 )
-            return StageChange("rollback", line[-2], "production", str(reason), self._now())
+            self._check_known(name, line[-2])
+            return StageChange("rollback", line[-2], "production", reason, self._now())
 
         return self._append(name, decide)
 
@@ -853,7 +1024,11 @@ class ModelRegistry:
             raise RegistryError(f"no version {version!r} of {name!r}: the registry has {numbers}")
 
     def _now(self) -> str:
-        return datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="seconds")
+        shown = self.clock()
+        try:
+            return datetime.fromtimestamp(shown, UTC).isoformat(timespec="seconds")
+        except (TypeError, ValueError, OverflowError, OSError) as error:
+            raise ValueError(f"the clock must show the seconds since 1970, found {shown!r}") from error
 
     def __repr__(self) -> str:
         return f"ModelRegistry({str(self.root)!r})"
@@ -863,7 +1038,7 @@ def _json_bytes(record: ModelVersion | StageChange) -> bytes:
     """Return a record as JSON text."""
     return json.dumps(asdict(record), indent=1, sort_keys=True, allow_nan=False).encode()
 
-# %% #2feb534a7cca
+# %% #612b4b2fb1ea
 @dataclass(frozen=True)
 class HypothesisTest:
     """Result of a test whether two samples have one distribution.
@@ -883,8 +1058,10 @@ def kolmogorov_tail(value: float) -> float:
     Kolmogorov (1933), in both forms of the series; each is cut off where terms fall below 1e-17.
 
     Raises:
-        ValueError: If the value is negative or NaN.
+        TypeError: If the value is not a number.
+        ValueError: If it is negative or NaN.
     """
+    value = _number("value", value)
     if not value >= 0.0:
         raise ValueError(f"a number of at least 0 is expected, found {value}")
     if value < 0.04:  # the second series would be 1 - 1e-330
@@ -903,9 +1080,11 @@ def chi_squared_tail(value: float, degrees: int) -> float:
         degrees: Degrees of freedom, a whole number of at least 1.
 
     Raises:
+        TypeError: If the value is not a number, or `degrees` not an int.
         ValueError: If an argument is out of range.
     """
-    if not value >= 0.0 or degrees < 1:
+    value = _number("value", value)
+    if not value >= 0.0 or _whole("degrees", degrees) < 1:
         raise ValueError(
             f"a value of at least 0 with at least 1 degree is expected, found {value}, {degrees}"
         )
@@ -947,27 +1126,47 @@ def kolmogorov_smirnov(reference: _Array, sample: _Array) -> HypothesisTest:
     return HypothesisTest(float(distance), kolmogorov_tail(math.sqrt(effective) * float(distance)))
 
 
-def _checked_sample(name: str, values: object, axes: int = 1) -> npt.NDArray[np.float64]:
-    """Return finite numbers with a given number of axes as float64, or raise."""
-    array = np.asarray(values.data if isinstance(values, Tensor) else values)
+def _plain_array(name: str, values: object) -> _Array:
+    """Return plain numbers as an array, or raise: text, dates, objects and masks are none."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValueError(f"{name}: numbers are expected, found an array with a mask, which would be lost")
+    try:
+        array = np.asarray(values.data if isinstance(values, Tensor) else values)
+    except ValueError as error:
+        raise ValueError(f"{name}: rows of one length are expected, found different ones") from error
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name}: numbers are expected, found dtype {array.dtype}")
+    return array
+
+
+def _checked_sample(name: str, values: object, axes: int = 1) -> npt.NDArray[np.float64]:
+    """Return finite numbers with a given number of axes as float64, or raise."""
+    array = _plain_array(name, values)
     if array.ndim != axes or array.size == 0:
         wanted = "(examples,)" if axes == 1 else "(examples, features)"
         raise ValueError(f"{name}: shape {wanted} without empty axes is expected, found {array.shape}")
-    bad = array.size - int(np.isfinite(array).sum())
+    with np.errstate(over="ignore"):  # a wider float may be infinite as a float64
+        wide = array.astype(np.float64)
+    bad = wide.size - int(np.isfinite(wide).sum())
     if bad:
-        raise ValueError(f"{name}: finite values are expected, found {bad} NaN or infinite of {array.size}")
-    return array.astype(np.float64)
+        raise ValueError(f"{name}: finite values are expected, found {bad} NaN or infinite of {wide.size}")
+    return wide
+
+
+_LARGEST_CATEGORY = 2.0**53
 
 
 def category_counts(reference: _Array, sample: _Array) -> npt.NDArray[np.int64]:
     """Return how often each value occurs in two samples, shape (2, number of different values).
 
     Raises:
-        ValueError: If a sample is empty, has another number of axes, or holds NaN or infinite values.
+        ValueError: If a sample is empty, has another number of axes, or holds NaN, infinite values, or ones
+            beyond 2**53, of which several would count as one.
     """
     first, second = _checked_sample("reference", reference), _checked_sample("sample", sample)
+    largest = max(np.abs(first).max(), np.abs(second).max())
+    if largest >= _LARGEST_CATEGORY:
+        raise ValueError(f"categories are numbers below 2**53, which floats tell apart, found {largest:g}")
     kinds, places = np.unique(np.concatenate([first, second]), return_inverse=True)
     split = np.split(places.reshape(-1), [first.size])
     return np.stack([np.bincount(part, minlength=kinds.size) for part in split]).astype(np.int64)
@@ -978,17 +1177,23 @@ def chi_squared_homogeneity(counts: _Array, rare: float = 5.0) -> HypothesisTest
 
     Args:
         counts: Whole numbers of at least 0, shape (2, categories); both rows must have a sum above 0.
-        rare: Categories expected less often than this in one of the rows are put together (Cochran, 1954).
+        rare: Categories expected less often than this in one of the rows are put together (Cochran, 1954);
+            at least 0.
 
     Returns:
         X squared and its p-value; 0 and 1 if only one category is left.
 
     Raises:
+        TypeError: If `rare` is not a number.
         ValueError: If shape or values are not as described.
     """
-    table = np.asarray(counts)
+    if not 0.0 <= _number("rare", rare) < math.inf:
+        raise ValueError(f"rare must be a finite number of at least 0, found {rare}")
+    table = _plain_array("counts", counts)
     if table.ndim != 2 or table.shape[0] != 2 or table.dtype.kind not in "iu":
         raise ValueError(f"ints of shape (2, categories) are expected, found {table.dtype} {table.shape}")
+    table = table.astype(np.float64)  # the sum of large ints could overflow
+    table = table[:, table.any(axis=0)]  # a category that nobody has says nothing
     rows = table.sum(axis=1, keepdims=True)
     if table.size == 0 or table.min() < 0 or rows.min() < 1:
         raise ValueError(f"counts of at least 0 with sums above 0 are expected, found sums {rows.ravel()}")
@@ -1014,10 +1219,12 @@ def stability_index(counts: _Array) -> float:
     Raises:
         ValueError: If shape or values are not as described.
     """
-    table = np.asarray(counts, np.float64)
+    table = _plain_array("counts", counts).astype(np.float64)
     if table.ndim != 2 or table.shape[0] != 2:
         raise ValueError(f"counts of shape (2, bins) are expected, found {table.shape}")
-    if not (table >= 0).all() or not (table.sum(axis=1) > 0).all():
+    with np.errstate(over="ignore"):
+        sums = table.sum(axis=1)
+    if not (table >= 0).all() or not ((sums > 0) & np.isfinite(sums)).all():
         raise ValueError(f"counts of at least 0 with sums above 0 are expected, found {table.tolist()}")
     used = table[:, table.any(axis=0)] + 0.5
     shares = used / used.sum(axis=1, keepdims=True)
@@ -1028,15 +1235,17 @@ def binned_counts(reference: _Array, sample: _Array, bins: int = 10) -> npt.NDAr
     """Sort two samples into bins that hold equal shares of the reference.
 
     The outer bins have no end. If the reference has no more different values than there are bins, each value
-    is a bin of its own, and so is every gap between two and beyond the outermost.
+    is a bin of its own, and so is every gap between two and beyond the outermost. Otherwise a value that
+    fills more than a bin by itself (the 0 of a feature that is mostly 0) is a bin of its own.
 
     Returns:
         Counts of shape (2, number of bins).
 
     Raises:
+        TypeError: If `bins` is not an int.
         ValueError: If `bins` is below 2, or a sample is not as for `kolmogorov_smirnov`.
     """
-    if bins < 2:
+    if _whole("bins", bins) < 2:
         raise ValueError(f"at least 2 bins are expected, found {bins}")
     samples = [_checked_sample("reference", reference), _checked_sample("sample", sample)]
     values = np.unique(samples[0])
@@ -1046,6 +1255,10 @@ def binned_counts(reference: _Array, sample: _Array, bins: int = 10) -> npt.NDAr
         count = 2 * values.size + 1
     else:
         edges = np.unique(np.quantile(samples[0], np.arange(1, bins) / bins))
+        ordered = np.sort(samples[0])
+        equal = np.searchsorted(ordered, edges, side="right") - np.searchsorted(ordered, edges, side="left")
+        # Without an end of its own, such a value would share its bin with all that lies above it.
+        edges = np.union1d(edges, np.nextafter(edges[equal > ordered.size / bins], np.inf))
         places = [np.searchsorted(edges, s, side="right") for s in samples]
         count = edges.size + 1
     return np.stack([np.bincount(place, minlength=count) for place in places]).astype(np.int64)
@@ -1058,9 +1271,9 @@ def benjamini_hochberg(p_values: Sequence[float] | _Array) -> npt.NDArray[np.flo
     is at most alpha (for independent or positively dependent tests).
 
     Raises:
-        ValueError: If a p-value is not from 0 to 1, or there is none.
+        ValueError: If a p-value is not a number from 0 to 1, or there is none.
     """
-    values = np.asarray(p_values, np.float64)
+    values = _plain_array("p-values", p_values).astype(np.float64)
     if values.ndim != 1 or values.size == 0 or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"p-values from 0 to 1 of shape (tests,) are expected, found {values.tolist()}")
     order = np.argsort(values, kind="stable")
@@ -1069,7 +1282,7 @@ def benjamini_hochberg(p_values: Sequence[float] | _Array) -> npt.NDArray[np.flo
     adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
     return adjusted
 
-# %% #146276bf26fb
+# %% #b66c45cf9006
 @dataclass(frozen=True)
 class FeatureDrift:
     """How one feature of a batch compares with the reference.
@@ -1120,6 +1333,13 @@ class DriftReport:
         return "\n".join(lines)
 
 
+def _listed(values: object) -> list[Any]:
+    """Return the elements of a collection that is no text."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, (Collection, np.ndarray)):
+        raise TypeError(f"a collection is expected, found {values!r}")
+    return list(values)
+
+
 class DriftDetector:
     """Compares batches of inputs with a reference sample, feature by feature.
 
@@ -1132,6 +1352,8 @@ class DriftDetector:
         min_examples: How many examples a batch (and the reference) must have for the tests to make sense.
 
     Raises:
+        TypeError: If an argument is of another type: `alpha` not a number, an index not an int, a name not a
+            str.
         ValueError: If the reference is no such table of finite numbers, or another argument is out of range.
     """
 
@@ -1144,22 +1366,27 @@ class DriftDetector:
         min_psi: float = 0.1,
         min_examples: int = 20,
     ) -> None:
-        if not 0.0 < alpha < 1.0 or not min_psi >= 0.0 or min_examples < 1:
+        in_range = 0.0 < _number("alpha", alpha) < 1.0 and 0.0 <= _number("min_psi", min_psi) < math.inf
+        if not in_range or _whole("min_examples", min_examples) < 1:
             raise ValueError(
-                "alpha between 0 and 1, min_psi of at least 0 and min_examples of at least 1 are expected, "
-                f"found {alpha}, {min_psi} and {min_examples}"
+                "alpha between 0 and 1, finite min_psi of at least 0 and min_examples of at least 1 are "
+                f"expected, found {alpha}, {min_psi} and {min_examples}"
             )
         self.alpha, self.min_psi, self.min_examples = float(alpha), float(min_psi), int(min_examples)
         self._reference = self._checked("reference", reference, None)
         features = self._reference.shape[1]
-        if not set(categorical) <= set(range(features)):
+        indices = [_whole("an index of a categorical feature", i) for i in _listed(categorical)]
+        if not set(indices) <= set(range(features)):
             raise ValueError(
-                f"categorical features from 0 to {features - 1} expected, found {sorted(categorical)}"
+                f"categorical features from 0 to {features - 1} expected, found {sorted(indices)}"
             )
-        self.names = tuple(str(i) for i in range(features)) if names is None else tuple(names)
+        given = map(str, range(features)) if names is None else _listed(names)
+        self.names = tuple(_checked_text("a feature's name", name) for name in given)
         if len(self.names) != features or len(set(self.names)) != features:
             raise ValueError(f"{features} different names are expected, found {list(self.names)}")
-        self.categorical = frozenset(categorical)
+        self.categorical = frozenset(indices)
+        for index in indices:
+            category_counts(self._reference[:, index], self._reference[:, index])  # refuses what is none
 
     def check(self, batch: Tensor | _Array) -> DriftReport:
         """Compare a batch with the reference.
@@ -1207,7 +1434,7 @@ class DriftDetector:
             )
         return table
 
-# %% #08a20197feb5
+# %% #70505c867983
 class RunningMoments:
     """Mean and variance of a stream of numbers or arrays, without storing them (Welford, 1962).
 
@@ -1216,10 +1443,14 @@ class RunningMoments:
 
     Attributes:
         count: How many examples there were.
+
+    Raises:
+        TypeError: If the shape is no collection of ints.
+        ValueError: If a length is negative.
     """
 
     def __init__(self, shape: Sequence[int] = ()) -> None:
-        self.shape = tuple(shape)
+        self.shape = tuple(_whole("a length of the shape", length, 0) for length in _listed(shape))
         self.count = 0
         self._mean = np.zeros(self.shape)
         self._squares = np.zeros(self.shape)  # sums of squared distances from the mean
@@ -1228,28 +1459,35 @@ class RunningMoments:
         """Add one example of shape `shape`, or a batch of shape (examples, *shape).
 
         Raises:
-            ValueError: If the shape does not fit, or a value is NaN or infinite. Nothing is added then.
+            ValueError: If the shape does not fit, a value is no number, NaN or infinite, or the sum of the
+                squares exceeds the largest float. Nothing is added then.
         """
-        values = np.asarray(examples.data if isinstance(examples, Tensor) else examples)
+        values = _plain_array("examples", examples)
         if values.shape == self.shape:
             values = values[np.newaxis]
         if values.shape[1:] != self.shape or values.ndim != len(self.shape) + 1:
             raise ValueError(
                 f"examples of shape {self.shape} or a batch of them expected, found {values.shape}"
             )
-        if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
-            raise ValueError(f"finite numbers are expected, found dtype {values.dtype} with NaN or the like")
-        if len(values):
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
             wide = values.astype(np.float64)
-            mean = wide.mean(axis=0)
-            self._combine(len(wide), mean, ((wide - mean) ** 2).sum(axis=0))
+            if not np.isfinite(wide).all():
+                raise ValueError(
+                    f"finite numbers are expected, found dtype {values.dtype} with NaN or the like"
+                )
+            if len(wide):
+                mean = wide.mean(axis=0)
+                self._combine(len(wide), mean, ((wide - mean) ** 2).sum(axis=0))
 
     def merge(self, other: "RunningMoments") -> None:
         """Add all examples that another object of the same shape has seen (Chan, Golub & LeVeque, 1983).
 
         Raises:
-            ValueError: If the shapes differ.
+            TypeError: If the other is no RunningMoments.
+            ValueError: If the shapes differ, or the sum of the squares exceeds the largest float.
         """
+        if not isinstance(other, RunningMoments):
+            raise TypeError(f"RunningMoments are expected, found {type(other).__name__}")
         if other.shape != self.shape:
             raise ValueError(f"moments of shape {self.shape} are expected, found {other.shape}")
         if other.count:
@@ -1257,10 +1495,13 @@ class RunningMoments:
 
     def _combine(self, count: int, mean: _Array, squares: _Array) -> None:
         total = self.count + count
-        delta = mean - self._mean
-        self._mean = self._mean + delta * (count / total)
-        self._squares = self._squares + squares + delta**2 * (self.count * count / total)
-        self.count = total
+        with np.errstate(over="ignore", invalid="ignore"):
+            delta = mean - self._mean
+            new_mean = self._mean + delta * (count / total)
+            new_squares = self._squares + squares + delta**2 * (self.count * count / total)
+        if not (np.isfinite(new_mean).all() and np.isfinite(new_squares).all()):
+            raise ValueError("numbers whose squares a float can hold are expected, found larger ones")
+        self.count, self._mean, self._squares = total, new_mean, new_squares
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
@@ -1298,7 +1539,9 @@ class AlertRule:
         min_requests: With fewer requests in the window there is no alert.
 
     Raises:
-        ValueError: If there is no such measure or direction, or the limit is not finite.
+        TypeError: If `limit` is not a number, or `min_requests` not an int.
+        ValueError: If there is no such measure or direction, the limit is not finite, or `min_requests` is
+            negative.
     """
 
     measure: Literal["requests", "error_rate", "p50", "p95", "p99"]
@@ -1309,14 +1552,22 @@ class AlertRule:
     def __post_init__(self) -> None:
         if self.measure not in ("requests", "error_rate", "p50", "p95", "p99"):
             raise ValueError(f"a measure is requests, error_rate, p50, p95 or p99, found {self.measure!r}")
-        if self.direction not in ("above", "below") or not math.isfinite(self.limit):
+        if self.direction not in ("above", "below") or not math.isfinite(_number("limit", self.limit)):
             raise ValueError(
                 f"above or below a finite limit is expected, found {self.direction!r} {self.limit}"
             )
+        _whole("min_requests", self.min_requests, 0)
 
     def alert(self, requests: int, value: float | None) -> str | None:
-        """Return a sentence if a value (None: not known) is beyond the limit, else None."""
-        if value is None or requests < self.min_requests:
+        """Return a sentence if a value (None: not known) is beyond the limit, else None.
+
+        Raises:
+            TypeError: If `requests` is not an int, or the value not a number.
+            ValueError: If `requests` is negative, or the value NaN.
+        """
+        if value is not None and math.isnan(_number("value", value)):
+            raise ValueError(f"{self.measure} must be a number to be compared, found NaN")
+        if _whole("requests", requests, 0) < self.min_requests or value is None:
             return None
         beyond = value > self.limit if self.direction == "above" else value < self.limit
         return f"{self.measure} is {value:g}, {self.direction} {self.limit:g}" if beyond else None
@@ -1349,14 +1600,16 @@ def nearest_rank(values: Sequence[float] | _Array, share: float) -> float:
     """Return the smallest of some values that at least a share of all does not exceed.
 
     Raises:
-        ValueError: If there are no values, or the share is not above 0 and at most 1.
+        TypeError: If the share is not a number.
+        ValueError: If there are no values, they are no row of finite numbers, or the share is not above 0 and
+            at most 1.
     """
-    if len(values) == 0 or not 0.0 < share <= 1.0:
-        raise ValueError(
-            f"values and a share above 0 and at most 1 expected, found {len(values)} and {share}"
-        )
-    rank = math.ceil(share * len(values) - 1e-9)  # 0.95 * 20 is 19, also where it comes out a little above
-    return float(np.sort(np.asarray(values, np.float64))[max(rank, 1) - 1])
+    array = _plain_array("values", values)
+    if array.size == 0 or not 0.0 < _number("share", share) <= 1.0:
+        raise ValueError(f"values and a share above 0 and at most 1 expected, found {array.size} and {share}")
+    ordered = np.sort(_checked_sample("values", array))
+    rank = math.ceil(share * ordered.size - 1e-9)  # 0.95 * 20 is 19, also where it comes out a little above
+    return float(ordered[max(rank, 1) - 1])
 
 
 class ServiceMonitor:
@@ -1372,6 +1625,8 @@ class ServiceMonitor:
         snapshots: The snapshots that were taken, oldest first.
 
     Raises:
+        TypeError: If `window` is not a number, `capacity` not an int, a rule no AlertRule, or the clock
+            cannot be called.
         ValueError: If `window` or `capacity` is not positive.
     """
 
@@ -1382,22 +1637,35 @@ class ServiceMonitor:
         clock: Callable[[], float] = time.monotonic,
         capacity: int = 100_000,
     ) -> None:
-        if not 0.0 < window < math.inf or capacity < 1:
+        most = _whole("capacity", capacity)
+        if not 0.0 < _number("window", window) < math.inf or most < 1:
             raise ValueError(f"a positive window and capacity are expected, found {window} and {capacity}")
+        for rule in _listed(rules):
+            if not isinstance(rule, AlertRule):
+                raise TypeError(f"a rule must be an AlertRule, found {rule!r}")
+        if not callable(clock):
+            raise TypeError(f"clock must be a function without arguments, found {clock!r}")
         self.window, self.rules, self.clock = float(window), tuple(rules), clock
-        self.snapshots: deque[ServiceSnapshot] = deque(maxlen=capacity)
-        self._requests: deque[tuple[float, float, bool]] = deque(maxlen=capacity)  # end, latency, failed
+        self.snapshots: deque[ServiceSnapshot] = deque(maxlen=most)
+        self._requests: deque[tuple[float, float, bool]] = deque(maxlen=most)  # end, latency, failed
+        self._latest = -math.inf  # what the clock showed last
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Measure a `with` block as one request; an exception is counted and goes on its way."""
-        start = self.clock()
-        failed = True
+        """Measure a `with` block as one request; an exception is counted and goes on its way.
+
+        Raises:
+            TypeError: If the clock does not show a number.
+            ValueError: If it goes back or shows NaN. An exception of the block comes before both.
+        """
+        start = self._now()
         try:
             yield
-            failed = False
-        finally:
-            self.record(self.clock() - start, failed)
+        except BaseException:
+            with suppress(TypeError, ValueError):  # a broken clock must not hide what happened
+                self.record(self._now() - start, failed=True)
+            raise
+        self.record(self._now() - start)
 
     def record(self, latency: float, failed: bool = False) -> None:
         """Add a request that has just ended.
@@ -1407,15 +1675,33 @@ class ServiceMonitor:
             failed: Whether it failed.
 
         Raises:
-            ValueError: If the latency is negative or not finite.
+            TypeError: If the latency or what the clock shows is not a number, or `failed` not a bool.
+            ValueError: If the latency is negative or not finite, or the clock goes back or shows NaN.
         """
-        if not 0.0 <= latency < math.inf:
+        if not 0.0 <= _number("a latency", latency) < math.inf:
             raise ValueError(f"a latency is a finite number of at least 0 seconds, found {latency}")
-        self._requests.append((self.clock(), float(latency), bool(failed)))
+        if not isinstance(failed, (bool, np.bool_)):
+            raise TypeError(f"failed must be a bool, found {failed!r}")
+        self._requests.append((self._now(), float(latency), bool(failed)))
+
+    def _now(self) -> float:
+        """Return what the clock shows, if that is a time and not before the last one."""
+        shown = _number("the clock's time", self.clock())
+        if not math.isfinite(shown):
+            raise ValueError(f"the clock must show a finite time, found {shown}")
+        if shown < self._latest:
+            raise ValueError(f"the clock went back from {self._latest} to {shown}: use one that never does")
+        self._latest = shown
+        return shown
 
     def snapshot(self) -> ServiceSnapshot:
-        """Take stock of the window that ends now; the result is also added to `snapshots`."""
-        now = self.clock()
+        """Take stock of the window that ends now; the result is also added to `snapshots`.
+
+        Raises:
+            TypeError: If the clock does not show a number.
+            ValueError: If it goes back or shows NaN.
+        """
+        now = self._now()
         while self._requests and self._requests[0][0] <= now - self.window:
             self._requests.popleft()
         count = len(self._requests)
