@@ -636,3 +636,77 @@ class TestClassifier:
             ClassifierConfig((1, 8, 8), 2, dropout=1.0)
         with pytest.raises(TypeError, match="expects a ClassifierConfig, found tuple"):
             ImageClassifier((1, 8, 8))  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_an_image_without_an_answer_is_not_class_0(self, value: float) -> None:
+        net = small_classifier()
+        images = np.zeros((3, *net.config.image))
+        images[1, 0, 2, 2] = value
+        for use in (net.predict, net.predict_proba):
+            with (
+                np.errstate(invalid="ignore"),
+                pytest.raises(ValueError, match="NaN for 1 of 3, first for image 1"),
+            ):
+                use(Tensor(images), batch_size=2)
+        assert net.training
+
+
+class TestHostileCalls:
+    @pytest.mark.parametrize("indices", [[1.5], [True, False], ["1"], [None], [10**400]])
+    def test_indices_are_ints(self, indices: Any) -> None:
+        windows = CharacterWindows(random_tokens(10), context=2)
+        with pytest.raises(TypeError, match="indices of an integer dtype expected, found"):
+            windows.batch(indices)
+
+    @pytest.mark.parametrize("indices", [3, [[1, 2]], [[]]])
+    def test_indices_stand_in_one_row(self, indices: Any) -> None:
+        with pytest.raises(ValueError, match=r"indices of shape \(n,\) expected, found"):
+            CharacterWindows(random_tokens(10), context=2).batch(indices)
+        assert CharacterWindows(random_tokens(10), context=2).batch([])[0].shape == (0, 2)
+
+    @pytest.mark.parametrize(
+        ("rng", "error"), [(-1, ValueError), ("x", TypeError), (True, TypeError), (1.5, TypeError)]
+    )
+    def test_seeds(self, rng: Any, error: type[Exception]) -> None:
+        vocabulary = CharacterVocabulary("abcdefg")
+        with pytest.raises(error, match="CharacterTransformer: rng must be"):
+            CharacterTransformer(SMALL, rng)
+        with pytest.raises(error, match="ImageClassifier: rng must be"):
+            ImageClassifier(ClassifierConfig((1, 8, 8), 2), rng)
+        with pytest.raises(error, match="generate_text: rng must be"):
+            generate_text(small_transformer(), vocabulary, "a", 0, rng=rng)
+
+    @pytest.mark.parametrize("scores", [[math.inf, 0.0], [-math.inf, -math.inf]])
+    def test_no_perplexity_without_probabilities(self, scores: list[float]) -> None:
+        class Fixed(Layer):
+            def forward(self, tokens: Tensor) -> Tensor:
+                return Tensor(np.broadcast_to(np.array(scores), (*tokens.shape, 2)).copy())
+
+        windows = CharacterWindows(random_tokens(10, below=2), context=2)
+        with (
+            np.errstate(invalid="ignore"),
+            pytest.raises(ValueError, match="softmax can turn into probabilities"),
+        ):
+            perplexity(Fixed(), windows)
+
+    def test_perplexity_needs_pairs(self) -> None:
+        with pytest.raises(TypeError, match=r"windows as pairs \(inputs, targets\), found others"):
+            perplexity(small_transformer(), TensorDataset(random_tokens(3, 4)))
+
+    @pytest.mark.parametrize("scores", [["1"], [None], [1j], [True, False], [10**400]])
+    def test_scores_are_numbers(self, scores: Any) -> None:
+        with pytest.raises(TypeError, match="scores that are numbers, found dtype"):
+            next_token_probabilities(scores)
+
+    def test_settings_are_checked_even_where_they_play_no_part(self) -> None:
+        scores, vocabulary = np.array([1.0, 2.0]), CharacterVocabulary("abcdefg")
+        with pytest.raises(TypeError, match="top_k must be an int, found 'x'"):
+            next_token_probabilities(scores, 0.0, "x")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="expects scores of shape"):
+            next_token_probabilities([[1.0], [1.0, 2.0]])  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="temperature must be a number that a float can hold"):
+            next_token_probabilities(scores, 10**400)
+        with pytest.raises(ValueError, match="temperature must be at least 0"):
+            generate_text(small_transformer(), vocabulary, "a", 0, temperature=-1.0)
+        with pytest.raises(ValueError, match="lr must be a number that a float can hold"):
+            FitSettings(lr=10**400)

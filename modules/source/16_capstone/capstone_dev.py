@@ -95,7 +95,19 @@ def _within(owner: str, name: str, value: object, low: float, high: float) -> fl
     if not low <= value < high:
         bound = "finite" if high == math.inf else f"below {high}"
         raise ValueError(f"{owner}: {name} must be at least {low} and {bound}, found {value}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:  # a whole number of Python may be larger than any float
+        raise ValueError(f"{owner}: {name} must be a number that a float can hold, found {value}") from error
+
+
+def _generator(owner: str, rng: object) -> np.random.Generator:
+    """Return a generator from a generator, a seed of at least 0, or None."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is None:
+        return np.random.default_rng()
+    return np.random.default_rng(_natural(owner, "rng", rng, least=0))
 
 
 def _checked_tokens(owner: str, tokens: object, count: int, ndim: int) -> npt.NDArray[np.integer[Any]]:
@@ -295,9 +307,16 @@ class CharacterWindows(Dataset):
         """Return windows as one batch: inputs and targets, both of shape (len(indices), context).
 
         Raises:
+            TypeError: If the indices are no ints.
+            ValueError: If they are not in one row.
             IndexError: If an index is not from 0 to len - 1.
         """
-        starts = np.asarray(indices, dtype=np.int64)
+        found = np.asarray(indices)
+        if found.ndim != 1:
+            raise ValueError(f"indices of shape (n,) expected, found {found.shape}")
+        if found.size and found.dtype.kind not in "iu":
+            raise TypeError(f"indices of an integer dtype expected, found {found.dtype}")
+        starts = found.astype(np.int64)
         if starts.size and not 0 <= starts.min() <= starts.max() < len(self):
             raise IndexError(
                 f"indices from 0 to {len(self) - 1} expected, found {starts.min()} to {starts.max()}"
@@ -417,7 +436,9 @@ class CharacterTransformer(Layer):
         norm: The normalisation after the last block.
 
     Raises:
-        TypeError: If `config` is not a TransformerConfig, or `dtype` is no float dtype.
+        TypeError: If `config` is not a TransformerConfig, `dtype` is no float dtype, or `rng` is neither a
+            generator nor an int.
+        ValueError: If `rng` is a negative seed.
     """
 
     def __init__(
@@ -430,7 +451,7 @@ class CharacterTransformer(Layer):
             raise TypeError(
                 f"CharacterTransformer expects a TransformerConfig, found {type(config).__name__}"
             )
-        generator = np.random.default_rng(rng)
+        generator = _generator("CharacterTransformer", rng)
         self.config = config
         self.embedding = Embedding(config.tokens, config.features, generator, dtype)
         self.position = Embedding(config.context, config.features, generator, dtype)
@@ -547,18 +568,24 @@ def perplexity(model: Layer, windows: Dataset, batch_size: int = 64) -> float:
         Infinite if it exceeds the largest float.
 
     Raises:
-        TypeError: If `model` is no Layer, or `windows` no Dataset.
-        ValueError: If there are no windows, or `batch_size` is below 1.
+        TypeError: If `model` is no Layer, or `windows` no Dataset of pairs.
+        ValueError: If there are no windows, the model's scores are NaN or have another shape, or `batch_size`
+            is below 1.
     """
     if not isinstance(model, Layer):
         raise TypeError(f"perplexity expects a Layer as model, found {type(model).__name__}")
     total, count = 0.0, 0
     with _in_use(model):
-        for inputs, targets in DataLoader(windows, batch_size):
+        for batch in DataLoader(windows, batch_size):
+            if not isinstance(batch, tuple) or len(batch) != 2:
+                raise TypeError("perplexity expects windows as pairs (inputs, targets), found others")
+            inputs, targets = batch
             losses = CrossEntropyLoss("none")(model(inputs), targets)
             total += float(losses.data.sum(dtype=np.float64))
             count += targets.size
     mean = total / count
+    if math.isnan(mean):  # a score of +inf, or nothing but -inf: not a large loss, but none
+        raise ValueError("perplexity expects scores that softmax can turn into probabilities, found NaN")
     return math.exp(mean) if mean < math.log(np.finfo(np.float64).max) else math.inf
 
 
@@ -622,18 +649,25 @@ def next_token_probabilities(
         Probabilities of shape (V,) with the sum 1.
 
     Raises:
-        TypeError: If `temperature` is not a number, or `top_k` not an int.
+        TypeError: If the scores or `temperature` are no numbers, or `top_k` is not an int.
         ValueError: If there are no scores, one is NaN or +inf, all are -inf, or a setting is out of range.
     """
     owner = "next_token_probabilities"
-    values = np.asarray(scores, dtype=np.float64)
+    try:
+        found = np.asarray(scores)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{owner} expects scores of shape (V,), found {scores!r}") from error
+    if found.size and found.dtype.kind not in "iuf":
+        raise TypeError(f"{owner} expects scores that are numbers, found dtype {found.dtype}")
+    values = found.astype(np.float64)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"{owner} expects scores of shape (V,), found {values.shape}")
     if not np.isfinite(values.max()):  # the maximum is NaN if any score is
         raise ValueError(f"{owner} expects finite scores, found {values.max()} as the largest")
     heat = _within(owner, "temperature", temperature, 0.0, math.inf)
+    most = values.size if top_k is None else _natural(owner, "top_k", top_k)
     best_first = np.argsort(-values, kind="stable")
-    kept = best_first[: 1 if heat == 0.0 else top_k if top_k is None else _natural(owner, "top_k", top_k)]
+    kept = best_first[: 1 if heat == 0.0 else most]
     probabilities = np.zeros(values.size)
     with np.errstate(over="ignore"):  # a tiny temperature: -inf, whose exponential is 0
         probabilities[kept] = np.exp((values[kept] - values.max()) / (heat or 1.0))
@@ -681,7 +715,8 @@ def generate_text(
     tokens: list[int] = vocabulary.encode(prompt).tolist()
     if not tokens:
         raise ValueError("generate_text expects a prompt of at least one character, found an empty text")
-    generator = np.random.default_rng(rng)
+    next_token_probabilities(np.zeros(1), temperature, top_k)  # the settings, also if nothing is to be added
+    generator = _generator("generate_text", rng)
     with _in_use(model):
         for _ in range(count):
             seen = Tensor([tokens[-model.config.context :]])
@@ -968,7 +1003,9 @@ class ImageClassifier(Layer):
         head: From the flattened images to scores.
 
     Raises:
-        TypeError: If `config` is not a ClassifierConfig, or `dtype` is no float dtype.
+        TypeError: If `config` is not a ClassifierConfig, `dtype` is no float dtype, or `rng` is neither a
+            generator nor an int.
+        ValueError: If `rng` is a negative seed.
     """
 
     def __init__(
@@ -979,7 +1016,7 @@ class ImageClassifier(Layer):
     ) -> None:
         if not isinstance(config, ClassifierConfig):
             raise TypeError(f"ImageClassifier expects a ClassifierConfig, found {type(config).__name__}")
-        generator = np.random.default_rng(rng)
+        generator = _generator("ImageClassifier", rng)
         self.config = config
         steps: list[Callable[[Tensor], Tensor]] = []
         inputs, kernel = config.image[0], config.kernel_size
@@ -1028,13 +1065,21 @@ class ImageClassifier(Layer):
 
         Raises:
             TypeError: As `forward`; also if `batch_size` is not an int.
-            ValueError: As `forward`; also if `batch_size` is below 1.
+            ValueError: As `forward`; also if `batch_size` is below 1, or a probability is NaN: then an image
+                holds NaN, infinite or far too large values, or the weights do.
         """
         self._check(images)
         step = _natural("predict_proba", "batch_size", batch_size)
         with _in_use(self):
             parts = [softmax(self(images[start : start + step])) for start in range(0, len(images), step)]
-            return concatenate(parts)
+        result = concatenate(parts)
+        spoilt = np.isnan(result.data).any(axis=1)
+        if spoilt.any():  # argmax would call them class 0
+            raise ValueError(
+                f"predict_proba expects images of finite scores, found NaN for {int(spoilt.sum())} of "
+                f"{len(spoilt)}, first for image {int(spoilt.argmax())}"
+            )
+        return result
 
     def predict(self, images: Tensor, batch_size: int = 256) -> Tensor:
         """Return the most probable class of each image; of equally probable ones, the first.
