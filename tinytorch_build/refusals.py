@@ -106,6 +106,11 @@ def is_refusal(error: OSError) -> bool:
     return error.errno in _CURES
 
 
+def is_shortage(error: OSError) -> bool:
+    """Whether the machine has no more processes, memory or descriptors to give, whatever they are for."""
+    return error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+
+
 def primary_code(error: sqlite3.Error) -> int:
     """sqlite's primary result code: the low byte of the extended one; 0 if the error has none."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

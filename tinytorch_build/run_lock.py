@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tinytorch_build.errors import CourseError
-from tinytorch_build.files import write_atomically
+from tinytorch_build.files import content_of, write_atomically
 
 _MOMENT_SECONDS = 0.05
 """Within this a holder writes its name after it has taken the lock, so that no dead one's is read."""
@@ -109,7 +109,7 @@ class RunLock:
     def _holder(self) -> Holder | None:
         """Whom the note names; None if there is none that can be read."""
         try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
+            note = json.loads(content_of(self._note) or b"")
             return Holder(str(note["what"]), int(note["pid"]), str(note["since"]))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None

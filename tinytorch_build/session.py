@@ -68,6 +68,7 @@ class Session:
     against: str = ""
     programs: Programs = field(default_factory=Programs)
     _cells: dict[str, CellFacts] = field(default_factory=dict)
+    _declared: dict[str, str] = field(default_factory=dict)
     _sources: dict[str, str] = field(default_factory=dict)
     _notebooks: dict[str, tuple[str, str]] = field(default_factory=dict)
     _exported: set[str] = field(default_factory=set)
@@ -150,6 +151,7 @@ class Session:
             if self._run_lock is not None:
                 return []
             self._run_lock, dead = _take(self.layout, what)
+            self._declared = self._declarations()
             settlement = self.publisher.settle()
             self.held = settlement.held
             return [*([_taken_over(dead)] if dead else []), *settlement.problems]
@@ -208,6 +210,14 @@ class Session:
             for module in self.manifest.modules
             if module.name in self._sources and self._source_digest(module) != self._sources[module.name]
         ]
+
+    def changed_declarations(self) -> list[str]:
+        """`modules.toml` and `dodo.py`, if they are not what they were when the run began."""
+        return [name for name, digest in self._declarations().items() if self._declared.get(name) != digest]
+
+    def _declarations(self) -> dict[str, str]:
+        paths = (self.layout.manifest, self.layout.root / "dodo.py")
+        return {path.name: self.digests.of(path) for path in paths}
 
     def _source_digest(self, module: CourseModule) -> str:
         try:

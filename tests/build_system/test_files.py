@@ -104,6 +104,14 @@ def test_a_holder_that_has_yet_to_write_its_name_is_waited_for(tmp_path: Path) -
     first.release()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_the_place_of_a_note_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.lock.holder")
+    lock = RunLock(tmp_path / "run.lock")
+    assert lock.acquire("doit") is None
+    lock.release()
+
+
 @pytest.mark.parametrize(
     "note", [b"", b"\xff\x00", b"[]", b'{"what": "doit"}', b'{"pid": "x"}', b"[" * 100_000]
 )

@@ -12,6 +12,7 @@ from tinytorch_build.checks.export import ExportUnderCheck
 from tinytorch_build.errors import CourseError
 from tinytorch_build.literate import compile_code
 from tinytorch_build.model import Problem
+from tinytorch_build.refusals import is_shortage
 
 RULES = ("F821", "F822", "F811", "F404", "F403")
 _SECONDS = 60
@@ -90,6 +91,8 @@ def ruff_findings(export: ExportUnderCheck) -> Iterator[Finding]:
         )
         findings = json.loads(finished.stdout)
     except (OSError, subprocess.TimeoutExpired) as error:
+        if isinstance(error, OSError) and is_shortage(error):
+            raise
         raise RuffError(f"ruff could not be run: {error}") from error
     except ValueError as error:
         said = finished.stderr.decode(errors="replace").strip()

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType, TracebackType
@@ -26,7 +26,8 @@ from tinytorch_build.report.outcome import Report, TaskReport, assemble, write_r
 from tinytorch_build.report.terminal import display_for
 from tinytorch_build.run_lock import CourseBusy
 from tinytorch_build.session import Session
-from tinytorch_build.steps import StepResult
+from tinytorch_build.steps import Step, StepResult
+from tinytorch_build.steps.meanwhile import saved_meanwhile
 
 DOES_NOT_COUNT = "this run does not count; the reason is told above"
 
@@ -171,12 +172,28 @@ class CourseReporter:
             session.layout.page.unlink(missing_ok=True)
             session.layout.junit.unlink(missing_ok=True)
 
+    def _has_worked(self) -> bool:
+        """Whether a task was executed: a run that only looked is over before anybody can save a file."""
+        return any(report.outcome is Outcome.RAN for report in self._tasks.values())
+
+    def _checked(self) -> Iterator[tuple[Step, Mapping[str, str]]]:
+        """The steps that are through, each with its inputs as they were then."""
+        for task in self._all.values():
+            if task.meta:
+                course_task = CourseTask.of(task)
+                name = course_task.step.task.name
+                outcome = self._tasks[name].outcome if name in self._tasks else Outcome.NOT_RUN
+                if outcome is Outcome.RAN:
+                    yield course_task.step, course_task.action.values["inputs"]
+                elif outcome is Outcome.UP_TO_DATE:
+                    yield course_task.step, course_task.freshness.values["inputs"]
+
     def _report_on(self, session: Session, refused: list[str]) -> None:
         """Put the report together, write and show it; what makes it worthless is added to `refused`."""
-        changed = session.changed_since()
-        if changed:
+        saved = saved_meanwhile(session, self._checked()) if self._has_worked() else ()
+        if saved:
             how = "while the run went on; what was checked is what stood there before"
-            problem = changed_meanwhile([module.source for module in changed], how)
+            problem = changed_meanwhile(saved, how)
             self._problems.append(problem)
             refused.append(DOES_NOT_COUNT)
         if self._ignored:
@@ -187,7 +204,7 @@ class CourseReporter:
             session.manifest,
             session.plan,
             self._tasks,
-            session.published_as_staged().difference(module.name for module in changed),
+            session.published_as_staged().difference(module.name for module in session.changed_since()),
             wanted=self._wanted,
             held=session.held,
             problems=self._problems,

@@ -7,7 +7,7 @@ from tinytorch_build.layout import Layout
 from tinytorch_build.model import CourseModule, Problem, Severity
 from tinytorch_build.notebooks.cells import METADATA_KEY, NotebookCell, digest_of_cells, read_cells
 from tinytorch_build.notebooks.standing import State, edit_problem, edit_shown, standing_of
-from tinytorch_build.stages.convert import marked, notebook_text
+from tinytorch_build.stages.convert import marked, notebook_text, with_ids
 
 
 def make_notebook(layout: Layout, module: CourseModule, source: bytes) -> tuple[list[Problem], str]:
@@ -50,6 +50,8 @@ def write_notebook(
 ) -> None:
     """Write a notebook with the digest of its cells, then a copy of the source that it was made from.
 
+    The ids of the cells, which the export names, are always those that come from their content.
+
     Args:
         layout: the course's paths.
         module: the module.
@@ -61,8 +63,10 @@ def write_notebook(
     path, digest = layout.notebook(module), digest_of_cells(cells)
     if keep:
         standing = path.read_text(encoding="utf-8")
-        if read_cells(standing.encode()).made_with != digest:
-            write_atomically(path, marked(standing, METADATA_KEY, {"cells": digest}).encode())
+        now = read_cells(standing.encode())
+        if now.made_with != digest or [cell.id for cell in now.cells] != [cell.id for cell in cells]:
+            text = with_ids(marked(standing, METADATA_KEY, {"cells": digest}), [cell.id for cell in cells])
+            write_atomically(path, text.encode())
     else:
         write_atomically(path, marked(text, METADATA_KEY, {"cells": digest}).encode())
     write_atomically(layout.converted(module), source)

@@ -74,6 +74,12 @@ class ModuleReport:
     waits_for: tuple[str, ...]
     stages: Mapping[Stage, TaskReport]
 
+    @property
+    def was_looked_at(self) -> bool:
+        """Whether the run came to the module's source, and to its export."""
+        outcomes = {self.stages[stage].outcome for stage in (Stage.CONVERT, Stage.EXPORT)}
+        return Outcome.NOT_RUN not in outcomes
+
     def to_json(self) -> dict[str, Any]:
         return {
             "outcome": self.outcome.value,

@@ -114,7 +114,7 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
     if report.outcome is Outcome.FAILED and not _modules_are_sound(report):
         yield f"nothing that failed, or has not been checked, has reached {package}/"
     elif current:
-        yield f"{package}/ holds {current} of {len(report.modules)} modules as their sources are now"
+        yield f"{package}/ holds {_of_those(report, current)} as their sources are now"
     if build is not None and build.outcome in (Outcome.RAN, Outcome.UP_TO_DATE):
         yield from (f"made {file['path']}" for file in build.details["files"])
         yield "Package build successful, all modules integrated"
@@ -123,6 +123,14 @@ def _summary_lines(plan: Plan, report: Report, failed: Sequence[str], package: s
         yield "Ready for student testing"
     elif verify is not None and verify.outcome is Outcome.FAILED:
         yield "Not ready for student testing"
+
+
+def _of_those(report: Report, current: int) -> str:
+    """`3 of 4 modules`; if the run has not looked at all of them, it can only speak of the others."""
+    looked_at = sum(module.was_looked_at for module in report.modules.values())
+    if looked_at == len(report.modules):
+        return f"{current} of {looked_at} modules"
+    return f"{current} of the {looked_at} modules that this run looked at"
 
 
 def _modules_are_sound(report: Report) -> bool:

@@ -201,6 +201,13 @@ class ServerProcess:
 
     def __init__(self, root: Path, preload: Sequence[str]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="tinytorch-build-")).resolve()
+        try:
+            self._start(root, preload)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+
+    def _start(self, root: Path, preload: Sequence[str]) -> None:
         make_folders(self._folder)
         self._log = self._folder / "server.log"
         self._control, theirs = socket.socketpair()

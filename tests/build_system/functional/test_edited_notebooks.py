@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tinytorch_build.model import Outcome, Stage
 
 SOURCE = "lessons/01_shapes/shapes_dev.py"
 NOTEBOOK = "build/notebooks/01_shapes/shapes_dev.ipynb"
+AREAS = "build/notebooks/03_areas/areas_dev.ipynb"
 RUNS = "build/run.lock"
 
 
@@ -24,9 +26,9 @@ def course(tmp_path: Path) -> GeometryCourse:
     return course
 
 
-def edit_notebook(course: GeometryCourse, old: str, new: str) -> None:
+def edit_notebook(course: GeometryCourse, old: str, new: str, path: str = NOTEBOOK) -> None:
     """Edit a cell as Jupyter does: the ids stay, outputs come."""
-    notebook: dict[str, Any] = json.loads(course.text(NOTEBOOK))
+    notebook: dict[str, Any] = json.loads(course.text(path))
     for cell in notebook["cells"]:
         source = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
         cell["source"] = source.replace(old, new).splitlines(keepends=True)
@@ -35,7 +37,7 @@ def edit_notebook(course: GeometryCourse, old: str, new: str) -> None:
                 "execution_count": 5,
                 "outputs": [{"output_type": "stream", "name": "stdout", "text": ["4"]}],
             }
-    course.put(NOTEBOOK, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    course.put(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
 def test_an_edited_notebook_stops_its_module_and_is_kept(course: GeometryCourse) -> None:
@@ -194,3 +196,15 @@ def test_cleaning_keeps_what_was_edited(course: GeometryCourse) -> None:
     assert [path.read_text(encoding="utf-8") for path in kept] == [edited]
     assert f"{NOTEBOOK} was edited; what lay there is kept as build/rescued/{kept[0].name}" in done.stdout
     assert not (course.root / NOTEBOOK).exists()
+
+
+def test_a_build_after_an_accepted_edit_is_that_from_nothing(course: GeometryCourse) -> None:
+    edit_notebook(course, "square.side * square.side", "square.side ** 2", AREAS)
+    assert course.tito("notebook", "accept", "areas").returncode == 0
+    course.run()
+    assert course.report.outcome is Outcome.PASSED, course.said
+    assert '"outputs": [\n' in course.text(AREAS)  # what was run stays run
+    accepted = course.published()
+    shutil.rmtree(course.root / "build")
+    course.run()
+    assert course.published() == accepted

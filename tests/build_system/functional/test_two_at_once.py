@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,6 +128,19 @@ def test_an_edit_during_a_run_is_never_taken_for_what_was_tested(
     again = course.doit()
     assert again.returncode == 0, again.stdout
     assert Made.by(course).differs_from(clean[after]) == []
+
+
+def test_a_test_or_a_declaration_that_is_saved_during_a_run_fails_it(tmp_path: Path) -> None:
+    course = GeometryCourse.write(tmp_path / "course")
+    with under_way(course, tmp_path / "go") as run:
+        for name in ("test_shapes_areas", "test_new"):
+            course.put(f"checks/integration/{name}.py", "def test_it() -> None:\n    assert False\n")
+        course.edit("modules.toml", '"0.3.0"', '"0.4.0"')
+        time.sleep(0.01)
+    assert run.status == 3, run.said
+    saved = "modules.toml, checks/integration/test_new.py changed while the run went on"
+    assert saved in run.said, run.said
+    assert "as their sources are now" not in run.said
 
 
 def test_two_runs_that_begin_at_once(
