@@ -80,8 +80,8 @@ class Refusal:
             path: the file, where the error itself does not name it.
         """
         if isinstance(error, OSError):
-            named = error.filename if isinstance(error.filename, str | bytes) else None
-            found = Path(os.fsdecode(named)) if named else path
+            named = error.filename if isinstance(error.filename, str | bytes | os.PathLike) else None
+            found = path if named is None else Path(os.fsdecode(named))
             reason = error.strerror or str(error) or type(error).__name__
             cure = _CURES.get(error.errno or 0, _OTHER)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from tinytorch_build.files import ABSENT, FileDigests, digest_of, remove_unfinished, sha256, write_atomically
+from tinytorch_build.files import (
+    ABSENT,
+    FileDigests,
+    content_of,
+    digest_of,
+    files_below,
+    naming,
+    remove_unfinished,
+    sha256,
+    withdraw,
+    write_atomically,
+    write_together,
+)
 from tinytorch_build.run_lock import CourseBusy, RunLock
 
 
@@ -30,6 +43,59 @@ def test_a_failing_write_leaves_the_old_content_and_no_litter(tmp_path: Path) ->
     with pytest.raises(OSError, match="director"):
         write_atomically(path, b"x")
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_files_that_belong_together_are_all_written_or_none(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "folder" / "second"
+    first.write_bytes(b"old")
+    (tmp_path / "folder").write_bytes(b"in the way")
+    with pytest.raises(OSError, match=r"folder"):
+        write_together({first: b"new", second: b"new"})
+    assert first.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "folder"]
+    (tmp_path / "folder").unlink()
+    write_together({first: b"new", second: b"new"})
+    assert (first.read_bytes(), second.read_bytes()) == (b"new", b"new")
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with pytest.raises(OSError, match="full") as refused, naming(path):
+        raise OSError(errno.ENOSPC, "the disk is full")
+    assert refused.value.filename == str(path)
+
+
+def test_a_file_is_withdrawn(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    withdraw(path)
+    path.write_bytes(b"passed")
+    withdraw(path)
+    assert not path.exists()
+    path.mkdir()
+    withdraw(path)  # it cannot be, and nobody takes a folder for a report
+
+
+def test_the_content_of_what_is_no_file_is_none(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").write_bytes(b"x")
+    assert content_of(tmp_path / "file") == b"x"
+    for name in ("missing", "loop", "file/below", "."):
+        assert content_of(tmp_path / name) is None
+        assert FileDigests().of(tmp_path / name) == ABSENT
+
+
+def test_files_below_a_folder_with_links_that_are_not_followed(tmp_path: Path) -> None:
+    assert files_below(tmp_path / "missing") == []
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").write_bytes(b"")
+    (tmp_path / "a" / "link").symlink_to(tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    found = [path.relative_to(tmp_path).as_posix() for path in files_below(tmp_path)]
+    assert found == ["a/b/file", "a/link", "file"]
+
+
+def test_names_of_files_may_be_any_bytes() -> None:
+    assert digest_of({os.fsdecode(b"\xff"): "1"}) != digest_of({os.fsdecode(b"\xfe"): "1"})
 
 
 def test_digest_of_does_not_depend_on_order_and_keeps_borders() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -294,6 +296,18 @@ def test_a_test_file_that_is_a_link_out_of_the_course_is_refused(tmp_path: Path)
         "modules.toml: the test file 'tests/integration/test_out.py' leads out of the course by a symbolic link "
         "[bad-path]\n  cure: put a copy inside the course in its place"
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_test_file_with_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    course = SmallCourse.at(tmp_path)
+    course.write("modules.toml", GOOD)
+    manifest = load_manifest(course.root / "modules.toml")
+    folder = course.root / "tests" / "integration"
+    folder.mkdir()
+    (folder / os.fsdecode(b"test_\xff.py")).write_bytes(b"")
+    with pytest.raises(ManifestError, match=r"test_\\udcff.py' is not Unicode"):
+        find_test_files(manifest)
 
 
 def test_a_folder_that_is_a_link_in_a_circle_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 
 from rich.console import Console
 
@@ -60,3 +62,29 @@ def test_a_terminal_gets_a_table() -> None:
 
 def test_a_file_gets_lines() -> None:
     assert isinstance(display_for(io.StringIO()), Lines)
+
+
+class Gone(io.StringIO):
+    """A terminal that has gone away."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_terminal_that_has_gone_away_is_told_once_and_written_to_no_more() -> None:
+    table = LiveTable(Console(file=Gone(), force_terminal=True, width=100))
+    table.say("something")
+    assert table.refused is not None
+    assert table.refused.errno == errno.EIO
+    table.begin(PLAN, ["convert:a"])
+    table.started(PLAN.by_name["convert:a"])
+    table.finished(PLAN.by_name["convert:a"], FAILED)
+    table.end(PLAN, None, [], "demo")
+
+
+def test_lines_that_cannot_be_written_are_told_once() -> None:
+    lines = Lines(Gone())
+    lines.say("something")
+    lines.say("more")
+    assert lines.refused is not None
+    assert lines.refused.errno == errno.EIO
