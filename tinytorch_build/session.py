@@ -88,9 +88,13 @@ class Session:
 
     @cached_property
     def _workers(self) -> Workers:
-        from tinytorch_build.workers import Workers  # a run with nothing to do does not pay for it
+        from tinytorch_build.workers import Workers, worth_loading  # a run with nothing to do does not pay
 
-        return Workers(self.layout.root)
+        root = self.layout.root
+        files = [task.test_file.path for task in self.plan.tasks if task.test_file is not None]
+        tests = [root / path for module in self.manifest.modules for path in (*module.tests, *files)]
+        sources = [self.layout.source(module) for module in self.manifest.modules]
+        return Workers(root, preload=worth_loading(sources, dict.fromkeys(tests)))
 
     @property
     def workers(self) -> Workers:

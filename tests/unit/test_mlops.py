@@ -295,7 +295,7 @@ class TestHostileFiles:
             with pytest.raises(ModelFileError):
                 decode_model(whole[:length])
 
-    @settings(derandomize=True, deadline=None, max_examples=400)
+    @settings(derandomize=True, deadline=None, max_examples=150)
     @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4))
     def test_any_damage_is_refused_or_harmless(self, changes: list[tuple[int, int]]) -> None:
         state = {"w": np.arange(4.0), "b": np.arange(3)}
@@ -836,9 +836,12 @@ class TestStages:
             registry.rollback("net")
         assert registry.stages("net") == {2: "production"}
 
-    @REPEATABLE
+    @settings(REPEATABLE, max_examples=30)  # each writes a registry anew
     @given(
-        st.lists(st.tuples(st.sampled_from(["staging", "production", "archived", "back"]), st.integers(1, 3)))
+        st.lists(
+            st.tuples(st.sampled_from(["staging", "production", "archived", "back"]), st.integers(1, 3)),
+            min_size=3,
+        )
     )
     def test_never_two_versions_in_production(
         self, tmp_path_factory: Any, steps: list[tuple[Any, int]]

@@ -11,6 +11,7 @@ from tinytorch_build.workers.job import (
     RaisedError,
 )
 from tinytorch_build.workers.pool import Workers
+from tinytorch_build.workers.preload import worth_loading
 from tinytorch_build.workers.view import Refusal, StagedModule, View
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "View",
     "Workers",
     "announce",
+    "worth_loading",
 ]

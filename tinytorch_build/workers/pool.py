@@ -22,6 +22,7 @@ from tinytorch_build.workers.environment import build_environment, make_folders
 from tinytorch_build.workers.failures import not_delivered, plain_text
 from tinytorch_build.workers.inside import is_shut_in
 from tinytorch_build.workers.job import Job, JobResult
+from tinytorch_build.workers.preload import EVERYTHING
 from tinytorch_build.workers.wire import Delivery, Report, framed, loads, order_of, read_frame
 
 Value = TypeVar("Value")
@@ -32,11 +33,6 @@ GRACE_SECONDS = 15.0
 START_SECONDS = 60.0
 """How long the server may take to load its modules and fork a supervisor."""
 
-PRELOAD = (
-    *("numpy", "numpy.random", "pytest", "hypothesis"),
-    *(f"tinytorch_build.stages.{name}" for name in ("inside_cells", "inside_import", "warm_pytest")),
-)
-"""What nearly every job needs."""
 CAN_FORK = sys.platform == "linux"
 """Elsewhere there is no `fork`, or, as on macOS, numerical libraries do not survive it."""
 
@@ -63,7 +59,7 @@ class Workers:
     """
 
     def __init__(
-        self, root: Path, *, preload: Sequence[str] = PRELOAD, confine: bool = True, fork: bool = CAN_FORK
+        self, root: Path, *, preload: Sequence[str] = EVERYTHING, confine: bool = True, fork: bool = CAN_FORK
     ) -> None:
         self._root = root
         self._preload = tuple(preload)

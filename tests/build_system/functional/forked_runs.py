@@ -26,9 +26,6 @@ import tinytorch_build.stages.run_tests, tinytorch_build.stages.inline_cells
 import tinytorch_build.workers, tinytorch_build.publish, tinytorch_build.report
 from tinytorch_build.workers.capabilities import drop_all
 
-defaults = tinytorch_build.workers.Workers.__init__.__kwdefaults__
-defaults["preload"] = json.loads(sys.argv[1])
-
 def next_run():
     for line in sys.stdin:
         order = json.loads(line)
@@ -97,20 +94,12 @@ class Ended:
     seconds: float
 
 
-CELLS_ONLY = tuple(f"tinytorch_build.stages.{name}" for name in ("inside_cells", "inside_import"))
-"""What to load beforehand for courses with inline tests alone, which need no pytest."""
-
-WITH_PYTEST = (*CELLS_ONLY, "tinytorch_build.stages.warm_pytest")
-"""The same for courses with test files."""
-
-
 class ForkedRuns:
     """Starts runs of one course, one after the other.
 
     Args:
         course: the course's folder.
         folder: for temporary files, of which the run's processes can be known; made if it is not there.
-        preload: what the isolated processes have loaded beforehand.
         launcher: a program that does something to the process, such as giving it other file systems, and then
             becomes the command that follows.
     """
@@ -119,7 +108,6 @@ class ForkedRuns:
         self,
         course: Path,
         folder: Path,
-        preload: Sequence[str] = CELLS_ONLY,
         launcher: Sequence[str] = (),
     ) -> None:
         self.course = course
@@ -127,7 +115,7 @@ class ForkedRuns:
         self.temporary = folder / "temporary"
         self.temporary.mkdir(parents=True)
         self._server = subprocess.Popen(
-            [*launcher, sys.executable, "-c", _SERVER, json.dumps(preload)],
+            [*launcher, sys.executable, "-c", _SERVER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from tests.build_system.functional.course_states import (
     write,
     write_course,
 )
-from tests.build_system.functional.forked_runs import CELLS_ONLY, WITH_PYTEST, Ended, ForkedRuns
+from tests.build_system.functional.forked_runs import Ended, ForkedRuns
 from tests.build_system.geometry_course import GeometryCourse
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, mounts and looks into /proc")
@@ -66,25 +65,14 @@ class Disk:
         self._ballast.unlink(missing_ok=True)
 
 
-@contextmanager
-def small_disk(folder: Path, preload: Sequence[str] = CELLS_ONLY) -> Iterator[Disk]:
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
+    folder = tmp_path_factory.mktemp("disk")
     launcher = mounting(folder / "disk")
-    with ForkedRuns(folder / "disk" / "course", folder / "runs", preload, launcher) as runs:
+    with ForkedRuns(folder / "disk" / "course", folder / "runs", launcher) as runs:
         seen = Path(f"/proc/{runs.pid}/root") / (folder / "disk").relative_to("/")
         runs.until_ready()
         yield Disk(folder / "disk", GeometryCourse(seen / "course"), runs)
-
-
-@pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
-    with small_disk(tmp_path_factory.mktemp("disk")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def disk_for_pytest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
-    with small_disk(tmp_path_factory.mktemp("disk"), WITH_PYTEST) as found:
-        yield found
 
 
 def mounting(folder: Path) -> Sequence[str]:
@@ -181,7 +169,7 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(disk_for_pytest: Disk, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def whole(disk: Disk, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     kept = tmp_path_factory.mktemp("kept") / "course"
     course = GeometryCourse.write(kept)
     course.put("modules.toml", course.text("modules.toml") + 'system = "checks/system"\n')
@@ -189,8 +177,8 @@ def whole(disk_for_pytest: Disk, tmp_path_factory: pytest.TempPathFactory) -> Wh
         "checks/system/test_all.py",
         "from geometry.summary import describe\n\n\ndef test_all() -> None:\n    assert describe\n",
     )
-    course = Whole(kept, {}).anew(disk_for_pytest.course.root)
-    ended = disk_for_pytest.runs.run("build")
+    course = Whole(kept, {}).anew(disk.course.root)
+    ended = disk.runs.run("build")
     assert ended.status == 0, ended.said
     return Whole(kept, {**course.published(), **course.digests("dist")})
 
@@ -226,9 +214,9 @@ def test_a_disk_that_is_full_when_a_stage_begins(disk: Disk, clean: Mapping[Stat
 
 @pytest.mark.parametrize("task", BETWEEN_MODULES)
 def test_a_disk_that_is_full_when_a_stage_of_the_package_begins(
-    disk_for_pytest: Disk, whole: Whole, clean: Mapping[State, Made], task: str
+    disk: Disk, whole: Whole, clean: Mapping[State, Made], task: str
 ) -> None:
-    disk, runs = disk_for_pytest, disk_for_pytest.runs
+    runs = disk.runs
     course = whole.anew(disk.course.root)
     ended = runs.run(*ONE_BY_ONE, "build", full_from=(task, disk.place / "ballast"))
     assert ended.status != 0, ended.said

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build_system.functional.forked_runs import WITH_PYTEST, Ended, ForkedRuns
+from tests.build_system.functional.forked_runs import Ended, ForkedRuns
 from tests.build_system.geometry_course import GeometryCourse
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
@@ -80,7 +80,7 @@ READ_ONLY = [
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedRuns]:
     folder = tmp_path_factory.mktemp("no rights")
-    with ForkedRuns(folder / "course", folder / "runs", WITH_PYTEST) as found:
+    with ForkedRuns(folder / "course", folder / "runs") as found:
         yield found
 
 
