@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinytorch_build.model import Outcome
@@ -236,3 +237,26 @@ class GeometryCourse:
             for file in files
             if file.is_file() and "__pycache__" not in file.parts
         }
+
+
+@dataclass(frozen=True)
+class KeptCourse:
+    """A course that was built once, to be put back in its place, as it was then, for each of many tests."""
+
+    course: GeometryCourse
+    copy: Path
+
+    @classmethod
+    def of(cls, course: GeometryCourse, copy: Path) -> KeptCourse:
+        """Keep a course as it is now.
+
+        Args:
+            course: it stays where it is: doit knows its files by their whole paths.
+            copy: a folder that is not there yet.
+        """
+        return cls(course, shutil.copytree(course.root, copy, symlinks=True))
+
+    def anew(self) -> GeometryCourse:
+        shutil.rmtree(self.course.root, ignore_errors=True)
+        shutil.copytree(self.copy, self.course.root, symlinks=True)
+        return replace(self.course)

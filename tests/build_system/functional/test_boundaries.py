@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from tests.build_system.geometry_course import GeometryCourse
+from tests.build_system.geometry_course import GeometryCourse, KeptCourse
 from tinytorch_build.model import Outcome, PackageStage
 
 
-@pytest.fixture
-def course(tmp_path: Path) -> GeometryCourse:
-    course = GeometryCourse.write(tmp_path / "course")
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> KeptCourse:
+    folder = tmp_path_factory.mktemp("kept")
+    course = GeometryCourse.write(folder / "course")
     course.run("boundaries")
     assert course.report.outcome is Outcome.PASSED, course.said
-    return course
+    return KeptCourse.of(course, folder / "copy")
+
+
+@pytest.fixture
+def course(kept: KeptCourse) -> GeometryCourse:
+    return kept.anew()
 
 
 def test_the_report_shows_declared_actual_and_unused_dependencies(course: GeometryCourse) -> None:

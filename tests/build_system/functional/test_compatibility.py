@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.build_system.geometry_course import GeometryCourse
+from tests.build_system.geometry_course import GeometryCourse, KeptCourse
 from tests.build_system.git import git
 from tinytorch_build.model import Outcome, PackageStage
 
@@ -21,10 +21,11 @@ MIX = "def mix(first: str, second: str) -> str:"
 RENAMED = "def blend(first: str, second: str) -> str:"
 
 
-@pytest.fixture
-def course(tmp_path: Path) -> GeometryCourse:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> KeptCourse:
     """A course whose package was released as v0.3.0, with `shapes` 1.0.0 and `colours` 0.1.0."""
-    course = GeometryCourse.write(tmp_path / "course")
+    folder = tmp_path_factory.mktemp("kept")
+    course = GeometryCourse.write(folder / "course")
     course.put(".gitignore", "build/\n")
     course.edit("modules.toml", 'target = "base.shapes"', 'target = "base.shapes"\nversion = "1.0.0"')
     course.run("validate")
@@ -32,7 +33,12 @@ def course(tmp_path: Path) -> GeometryCourse:
     git(course.root, "add", "--all")
     git(course.root, "commit", "--quiet", "--message", "0.3.0")
     git(course.root, "tag", "v0.3.0")
-    return course
+    return KeptCourse.of(course, folder / "copy")
+
+
+@pytest.fixture
+def course(kept: KeptCourse) -> GeometryCourse:
+    return kept.anew()
 
 
 def compare(course: GeometryCourse, against: str = "") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.build_system.geometry_course import GeometryCourse
+from tests.build_system.geometry_course import GeometryCourse, KeptCourse
 from tinytorch_build.model import Outcome, Stage
 
 SOURCE = "lessons/01_shapes/shapes_dev.py"
@@ -18,12 +18,18 @@ AREAS = "build/notebooks/03_areas/areas_dev.ipynb"
 RUNS = "build/run.lock"
 
 
-@pytest.fixture
-def course(tmp_path: Path) -> GeometryCourse:
-    course = GeometryCourse.write(tmp_path / "a course")
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> KeptCourse:
+    folder = tmp_path_factory.mktemp("kept")
+    course = GeometryCourse.write(folder / "a course")
     course.run()
     assert course.report.outcome is Outcome.PASSED, course.said
-    return course
+    return KeptCourse.of(course, folder / "copy")
+
+
+@pytest.fixture
+def course(kept: KeptCourse) -> GeometryCourse:
+    return kept.anew()
 
 
 def edit_notebook(course: GeometryCourse, old: str, new: str, path: str = NOTEBOOK) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.build_system.geometry_course import GeometryCourse
+from tests.build_system.geometry_course import GeometryCourse, KeptCourse
 from tinytorch_build.model import Outcome, Stage
 
 SHAPES = "lessons/01_shapes/shapes_dev.py"
 
 
-@pytest.fixture
-def course(tmp_path: Path) -> GeometryCourse:
-    course = GeometryCourse.write(tmp_path / "course")
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> KeptCourse:
+    folder = tmp_path_factory.mktemp("kept")
+    course = GeometryCourse.write(folder / "course")
     report = course.run()
     assert report.outcome is Outcome.PASSED, course.said
-    return course
+    return KeptCourse.of(course, folder / "copy")
+
+
+@pytest.fixture
+def course(kept: KeptCourse) -> GeometryCourse:
+    return kept.anew()
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.build_system.geometry_course import GeometryCourse
+from tests.build_system.geometry_course import GeometryCourse, KeptCourse
 from tinytorch_build.model import Outcome
 
 EVERY_STAGE = ("convert", "export", "import-check", "test", "publish")
 
 
-@pytest.fixture
-def course(tmp_path: Path) -> GeometryCourse:
-    course = GeometryCourse.write(tmp_path / "a course über Formen")
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> KeptCourse:
+    folder = tmp_path_factory.mktemp("kept")
+    course = GeometryCourse.write(folder / "a course über Formen")
     report = course.run()
     assert report.outcome is Outcome.PASSED, course.said
-    return course
+    return KeptCourse.of(course, folder / "copy")
+
+
+@pytest.fixture
+def course(kept: KeptCourse) -> GeometryCourse:
+    return kept.anew()
 
 
 def test_first_run_publishes_everything(course: GeometryCourse) -> None:

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the proce
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 KILLS = 500 if NIGHTLY else 50
 """How many runs each of the four tests kills: 200 in CI, 2,000 at night."""
-MOST_IN_A_ROW = 1 if NIGHTLY else 6
+MOST_IN_A_ROW = 1 if NIGHTLY else 9
 """How many runs in a row are killed before one may end."""
 INTERRUPTIONS = 40 if NIGHTLY else 4
 

@@ -5,23 +5,28 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
-from tests.build_system.geometry_course import GeometryCourse
+from tests.build_system.geometry_course import GeometryCourse, KeptCourse
 from tinytorch_build.model import Outcome
 
 
-@pytest.fixture
-def course(tmp_path: Path) -> GeometryCourse:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> KeptCourse:
     """`areas` needs a `shapes` of the first generation."""
-    course = GeometryCourse.write(tmp_path / "course")
+    folder = tmp_path_factory.mktemp("kept")
+    course = GeometryCourse.write(folder / "course")
     course.edit("modules.toml", 'target = "base.shapes"', 'target = "base.shapes"\nversion = "1.0.0"')
     course.edit("modules.toml", 'depends = ["shapes"]', 'depends = ["shapes>=1.0,<2"]')
     course.run()
     assert course.report.outcome is Outcome.PASSED, course.said
-    return course
+    return KeptCourse.of(course, folder / "copy")
+
+
+@pytest.fixture
+def course(kept: KeptCourse) -> GeometryCourse:
+    return kept.anew()
 
 
 def recorded(course: GeometryCourse) -> dict[str, tuple[str, list[str]]]:
