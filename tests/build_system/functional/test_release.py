@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build_system.geometry_course import GeometryCourse
+from tests.build_system.geometry_course import GeometryCourse, KeptCourse
 from tests.build_system.git import git
 from tinytorch_build.model import Outcome, PackageStage
 
@@ -32,13 +32,21 @@ def test_its_version() -> None:
 """
 
 
-@pytest.fixture
-def course(tmp_path: Path) -> GeometryCourse:
-    """The course with a system and a validation test, in a folder whose name has a space."""
-    course = GeometryCourse.write(tmp_path / "a course")
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> KeptCourse:
+    """The course with a system and a validation test, validated, in a folder whose name has a space."""
+    folder = tmp_path_factory.mktemp("kept")
+    course = GeometryCourse.write(folder / "a course")
     course.put("tests/system/test_sentences.py", SYSTEM_TEST)
     course.put("tests/validation/test_version.py", VALIDATION_TEST)
-    return course
+    course.run()
+    assert course.report.outcome is Outcome.PASSED, course.said
+    return KeptCourse.of(course, folder / "copy")
+
+
+@pytest.fixture
+def course(kept: KeptCourse) -> GeometryCourse:
+    return kept.anew()
 
 
 def test_a_wheel_holds_the_published_package_and_nothing_else(course: GeometryCourse) -> None:
@@ -192,7 +200,8 @@ def test_a_readme_that_an_index_would_refuse_blocks_the_release(course: Geometry
     assert course.ran() == {"build"}
 
 
-def test_doit_single_cannot_build_what_has_not_passed(course: GeometryCourse) -> None:
+def test_doit_single_cannot_build_what_has_not_passed(tmp_path: Path) -> None:
+    course = GeometryCourse.write(tmp_path / "course")
     course.edit("checks/unit/test_summary.py", "area 1", "area 2")
     done = course.doit("run", "--single", "build")
     assert done.returncode not in (0, 3)
