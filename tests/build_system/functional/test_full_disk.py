@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, mounts a
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 DISK = 8 * 1024 * 1024
 """Bytes that the small disk holds."""
-ROOM = [index * index * 25 * 1024 for index in range(7)]
+ROOM = [index * index * 60 * 1024 for index in range(5)]
 """Bytes that are free before a run. The last ones are enough for one that makes everything."""
 REASONS = ("No space left on device", "database or disk is full", "disk I/O error", "File too large")
 NEEDS = {"summary": ("base/areas", "base/shapes"), "base/areas": ("base/shapes",)}

@@ -60,7 +60,6 @@ UNREADABLE = [
     Case(["build/ledger.sqlite3"], ["build/ledger.sqlite3"]),
     Case(["geometry/base/shapes.py"], ["geometry/base/shapes.py"]),
     Case(["geometry/modules.lock"], ["geometry/modules.lock"]),
-    Case(["modules.lock"], ["modules.lock"]),
     Case(["build"], ["build"]),
 ]
 READ_ONLY = [
@@ -68,8 +67,6 @@ READ_ONLY = [
     Case(["build/notebooks/01_shapes"], ["build/notebooks/01_shapes"]),
     Case(["build/staging/geometry/base"], ["build/staging/geometry/base"]),
     Case(["build/objects"], ["build/objects"]),
-    Case(["build/doit.sqlite3"], ["build/doit.sqlite3"]),
-    Case(["build/ledger.sqlite3"], ["build/ledger.sqlite3"]),
     Case(["build/report"], ["build/report/report.json"], stays=False),
     Case(["geometry"], ["geometry"]),
     Case(["."], ["geometry"]),

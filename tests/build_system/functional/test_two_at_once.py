@@ -31,7 +31,7 @@ from tests.build_system.geometry_course import GeometryCourse
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-PAIRS = 200 if NIGHTLY else 6
+PAIRS = 200 if NIGHTLY else 4
 BUSY = re.compile(
     r"ERROR: another run is under way in this course: `doit(?: validate)?`, process (\d+), since [-0-9 :]{19}; "
     r"wait for it or stop it"
