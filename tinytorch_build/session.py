@@ -371,8 +371,9 @@ def _take(layout: Layout, what: str) -> tuple[RunLock, Holder | None]:
     lock = RunLock(layout.run_lock)
     dead = lock.acquire(what)
     try:
-        if dead is not None:
-            remove_unfinished(layout.build, layout.dist)
+        # A run that the machine has stopped lets go of the lock, and may yet leave what a thread was writing.
+        stopped = (layout.notebooks, layout.staging)
+        remove_unfinished(*(stopped if dead is None else (layout.build, layout.dist)))
     except BaseException:
         lock.release()
         raise
