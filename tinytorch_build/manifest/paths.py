@@ -33,6 +33,9 @@ class Located:
     identity: str
 
 
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM)
+
+
 class CoursePaths:
     """Looks paths up below one course's root.
 
@@ -54,10 +57,10 @@ class CoursePaths:
         located = self._locate(item)
         if located is None:
             return None
-        if self._is_withheld(located):
-            return located
-        mode = self._mode(located)
-        if mode is not None and not stat.S_ISREG(mode):
+        mode, why = self._look(located)
+        if why in _NOT_ALLOWED:
+            self._withheld(located)
+        elif mode is not None and not stat.S_ISREG(mode):
             found = "a folder" if stat.S_ISDIR(mode) else "no regular file"
             self._wrong("not-a-file", located.item, f"which is {found}", "name the file itself")
         elif mode is None:
@@ -71,13 +74,14 @@ class CoursePaths:
         located = self._locate(item)
         if located is None:
             return None
-        if self._is_withheld(located):
+        mode, why = self._look(located)
+        if why in _NOT_ALLOWED:
+            self._withheld(located)
             return None
-        mode = self._mode(located)
         if mode is not None and not stat.S_ISDIR(mode):
             self._wrong("not-a-folder", located.item, "which is no folder", "name a folder")
             return None
-        if mode is None and self._is_circle(located):
+        if why == errno.ELOOP:
             self._wrong(
                 "not-a-folder", located.item, "which is a link that leads in a circle", "name a folder"
             )
@@ -111,30 +115,17 @@ class CoursePaths:
             return None
         return Located(item, path, inside.as_posix().casefold())
 
-    def _mode(self, located: Located) -> int | None:
+    def _look(self, located: Located) -> tuple[int | None, int]:
+        """The mode of what lies there; if there is none to be had, None and the `errno` that says why."""
         try:
-            return os.stat(self.root / located.path).st_mode
-        except OSError:
-            return None
-
-    def _is_withheld(self, located: Located) -> bool:
-        """Whether nobody is allowed to see if there is such a file; reported, then."""
-        try:
-            os.stat(self.root / located.path)
-        except PermissionError:
-            reason = "which you are not allowed to look at"
-            self._wrong("unreadable-file", located.item, reason, "give yourself the right to read its folder")
-            return True
-        except OSError:
-            return False
-        return False
-
-    def _is_circle(self, located: Located) -> bool:
-        try:
-            os.stat(self.root / located.path)
+            return os.stat(self.root / located.path).st_mode, 0
         except OSError as error:
-            return error.errno == errno.ELOOP
-        return False
+            return None, error.errno or 0
+
+    def _withheld(self, located: Located) -> None:
+        """Nobody is allowed to see if there is such a file."""
+        reason = "which you are not allowed to look at"
+        self._wrong("unreadable-file", located.item, reason, "give yourself the right to read its folder")
 
     def _neighbour(self, path: str) -> str | None:
         """A file in the same folder that was probably meant."""

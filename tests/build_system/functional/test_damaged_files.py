@@ -11,7 +11,7 @@ import pytest
 
 from tests.build_system.functional.course_states import STATES, Made, write, write_course
 from tests.build_system.functional.forked_runs import ForkedRuns
-from tests.build_system.geometry_course import GeometryCourse
+from tests.build_system.geometry_course import GeometryCourse, KeptCourse
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
@@ -74,7 +74,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedRuns]:
 
 
 @pytest.fixture(scope="module")
-def kept(runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def kept(runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> KeptCourse:
     """A course that has been built, as it lies where each run will find it."""
     course = write_course(runs.course)
     ended = runs.run()
@@ -82,26 +82,20 @@ def kept(runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (course.root / "build" / "run.lock.holder").write_text(
         '{"what": "doit", "pid": 4194305, "since": "2020-01-01 00:00:00"}', encoding="utf-8"
     )
-    return shutil.copytree(course.root, tmp_path_factory.mktemp("kept") / "course")
+    return KeptCourse.of(course, tmp_path_factory.mktemp("kept") / "course")
 
 
 @pytest.fixture(scope="module")
-def sound(kept: Path) -> Made:
-    return Made.by(GeometryCourse(kept))
-
-
-def fresh(kept: Path, root: Path) -> GeometryCourse:
-    shutil.rmtree(root, ignore_errors=True)
-    shutil.copytree(kept, root)
-    return GeometryCourse(root)
+def sound(kept: KeptCourse) -> Made:
+    return Made.by(GeometryCourse(kept.copy))
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_made_anew_or_explained(
-    runs: ForkedRuns, kept: Path, sound: Made, name: str, damage: Callable[[Path], None]
+    runs: ForkedRuns, kept: KeptCourse, sound: Made, name: str, damage: Callable[[Path], None]
 ) -> None:
-    course = fresh(kept, runs.course)
+    course = kept.anew()
     path = course.root / name
     if path.is_dir():
         path = sorted(path.iterdir())[0]
@@ -120,8 +114,10 @@ def test_a_damaged_file_is_made_anew_or_explained(
 
 
 @pytest.mark.parametrize("name", BELIEVED)
-def test_what_is_damaged_does_not_hide_a_fault(runs: ForkedRuns, kept: Path, sound: Made, name: str) -> None:
-    course = fresh(kept, runs.course)
+def test_what_is_damaged_does_not_hide_a_fault(
+    runs: ForkedRuns, kept: KeptCourse, sound: Made, name: str
+) -> None:
+    course = kept.anew()
     path = course.root / name
     cut(sorted(path.iterdir())[0] if path.is_dir() else path)
     course.edit("lessons/03_areas/areas_dev.py", "square.side * square.side", "square.side + square.side")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.build_system.functional.forked_runs import Ended, ForkedRuns
-from tests.build_system.geometry_course import GeometryCourse
+from tests.build_system.geometry_course import GeometryCourse, KeptCourse
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
@@ -91,11 +90,11 @@ def write_course(root: Path) -> GeometryCourse:
 
 
 @pytest.fixture(scope="module")
-def kept(runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def kept(runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> KeptCourse:
     """A course that has been built, at the path where each test will find it."""
     course = write_course(runs.course)
     assert runs.run().status == 0
-    return shutil.copytree(course.root, tmp_path_factory.mktemp("kept") / "course")
+    return KeptCourse.of(course, tmp_path_factory.mktemp("kept") / "course")
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +108,8 @@ def wanted(runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 
 @pytest.fixture
-def course(runs: ForkedRuns, kept: Path) -> GeometryCourse:
-    shutil.rmtree(runs.course, ignore_errors=True)
-    shutil.copytree(kept, runs.course)
-    course = GeometryCourse(runs.course)
+def course(kept: KeptCourse) -> GeometryCourse:
+    course = kept.anew()
     course.edit(*EDIT)
     (course.root / "dist").mkdir()
     return course
